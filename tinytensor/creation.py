@@ -1,0 +1,241 @@
+"""Tensors from nothing: zeros, ones, ranges, and seeded random numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinytensor import graph
+from tinytensor.primitive import TensorBase, wrap
+from tinytensor.tensor import _check_differentiable, _supported
+
+if TYPE_CHECKING:
+    from tinytensor.tensor import Tensor
+    from tinytensor.typing import Array, DType, Operand, Shape
+
+__all__ = [
+    "Generator", "arange", "empty", "eye", "full", "full_like", "linspace", "manual_seed", "ones", "ones_like", "rand",
+    "randn", "rng", "zeros", "zeros_like",
+]  # fmt: skip
+
+
+def _made(array: Array, requires_grad: bool) -> Tensor:
+    _supported(array.dtype)
+    if requires_grad:
+        _check_differentiable(array.dtype)
+    t: Tensor = wrap(array, graph.leaf(array) if requires_grad else None)
+    return t
+
+
+def _template(x: Operand) -> Array:
+    return x._data if isinstance(x, TensorBase) else np.asarray(x)
+
+
+def zeros(shape: Shape, dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """Zeros.   (:func:`numpy.zeros`)
+
+    >>> import tinytensor as tt
+    >>> tt.zeros((2, 2), dtype="float32")
+    tensor([[0., 0.],
+            [0., 0.]], dtype=float32)
+    """
+    return _made(np.zeros(shape, dtype or float), requires_grad)
+
+
+def ones(shape: Shape, dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """Ones.   (:func:`numpy.ones`)
+
+    >>> import tinytensor as tt
+    >>> tt.ones(3)
+    tensor([1., 1., 1.])
+    """
+    return _made(np.ones(shape, dtype or float), requires_grad)
+
+
+def empty(shape: Shape, dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """Memory as it is found.   (:func:`numpy.empty`)
+
+    >>> import tinytensor as tt
+    >>> tt.empty((2, 3)).shape
+    (2, 3)
+    """
+    return _made(np.empty(shape, dtype or float), requires_grad)
+
+
+def full(shape: Shape, fill_value: Any, dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """One value everywhere.   (:func:`numpy.full`)
+
+    >>> import tinytensor as tt
+    >>> tt.full(2, 7.0)
+    tensor([7., 7.])
+    """
+    return _made(np.full(shape, fill_value, dtype), requires_grad)
+
+
+def arange(*range_: Any, dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """Evenly spaced values: ``arange(stop)``, ``arange(start, stop[, step])``.   (:func:`numpy.arange`)
+
+    >>> import tinytensor as tt
+    >>> tt.arange(3.0)
+    tensor([0., 1., 2.])
+    """
+    return _made(np.arange(*range_, dtype=dtype), requires_grad)
+
+
+def linspace(start: float, stop: float, num: int = 50, dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """``num`` evenly spaced values, both ends included.   (:func:`numpy.linspace`)
+
+    >>> import tinytensor as tt
+    >>> tt.linspace(0, 1, 3)
+    tensor([0. , 0.5, 1. ])
+    """
+    return _made(np.linspace(start, stop, num, dtype=dtype), requires_grad)
+
+
+def eye(n: int, m: int | None = None, dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """Ones on the diagonal.   (:func:`numpy.eye`)
+
+    >>> import tinytensor as tt
+    >>> tt.eye(2)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    return _made(np.eye(n, m, dtype=dtype or float), requires_grad)
+
+
+def zeros_like(x: Operand, dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """Zeros in the shape and dtype of x.   (:func:`numpy.zeros_like`)
+
+    >>> import tinytensor as tt
+    >>> tt.zeros_like(tt.tensor([1.0, 2.0]))
+    tensor([0., 0.])
+    """
+    return _made(np.zeros_like(_template(x), dtype=dtype), requires_grad)
+
+
+def ones_like(x: Operand, dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """Ones in the shape and dtype of x.   (:func:`numpy.ones_like`)
+
+    >>> import tinytensor as tt
+    >>> tt.ones_like(tt.tensor([1.0, 2.0]))
+    tensor([1., 1.])
+    """
+    return _made(np.ones_like(_template(x), dtype=dtype), requires_grad)
+
+
+def full_like(x: Operand, fill_value: Any, dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """One value in the shape and dtype of x.   (:func:`numpy.full_like`)
+
+    >>> import tinytensor as tt
+    >>> tt.full_like(tt.tensor([1.0, 2.0]), 7)
+    tensor([7., 7.])
+    """
+    return _made(np.full_like(_template(x), fill_value, dtype=dtype), requires_grad)
+
+
+class Generator:
+    """Seeded random tensors, from NumPy's PCG64: :func:`rng` makes one.
+
+    Shapes, arguments and numbers are those of :class:`numpy.random.Generator`, which is at ``.numpy``.
+
+    >>> import tinytensor as tt
+    >>> tt.rng(0).standard_normal(2)
+    tensor([ 0.12573022, -0.13210486])
+    """
+
+    __slots__ = ("numpy",)
+
+    def __init__(self, seed: Any = None) -> None:
+        self.numpy = np.random.default_rng(seed)
+
+    def random(self, shape: Shape = (), dtype: DType = None, requires_grad: bool = False) -> Tensor:
+        """Uniform in [0, 1)."""
+        return _made(np.asarray(self.numpy.random(shape, dtype=_random_dtype(dtype))), requires_grad)
+
+    def standard_normal(self, shape: Shape = (), dtype: DType = None, requires_grad: bool = False) -> Tensor:
+        """Normal with mean 0 and standard deviation 1."""
+        return _made(np.asarray(self.numpy.standard_normal(shape, dtype=_random_dtype(dtype))), requires_grad)
+
+    def uniform(
+        self, low: float = 0.0, high: float = 1.0, shape: Shape = (), dtype: DType = None, requires_grad: bool = False
+    ) -> Tensor:
+        """Uniform in [low, high)."""
+        array = self.numpy.uniform(low, high, shape)
+        return _made(np.asarray(array, _random_dtype(dtype)), requires_grad)
+
+    def normal(
+        self, loc: float = 0.0, scale: float = 1.0, shape: Shape = (), dtype: DType = None, requires_grad: bool = False
+    ) -> Tensor:
+        """Normal with mean ``loc`` and standard deviation ``scale``."""
+        array = self.numpy.normal(loc, scale, shape)
+        return _made(np.asarray(array, _random_dtype(dtype)), requires_grad)
+
+    def integers(self, low: int, high: int | None = None, shape: Shape = ()) -> Tensor:
+        """Integers in [low, high), or [0, low)."""
+        return _made(np.asarray(self.numpy.integers(low, high, shape)), False)
+
+    def permutation(self, n: int) -> Tensor:
+        """The numbers 0 … n−1 in random order."""
+        return _made(self.numpy.permutation(n), False)
+
+
+def _random_dtype(dtype: DType) -> Any:
+    found = np.dtype(dtype or float)
+    if found not in (np.float32, np.float64):
+        raise TypeError(f"random: expected float32 or float64, got {found}; use .astype")
+    return found
+
+
+def rng(seed: Any = None) -> Generator:
+    """A generator of random tensors; the same seed gives the same numbers.
+
+    >>> import tinytensor as tt
+    >>> bool((tt.rng(1).random(3) == tt.rng(1).random(3)).all())
+    True
+    """
+    return Generator(seed)
+
+
+_shared: Generator | None = None
+
+
+def default_rng() -> Generator:
+    """The generator that :func:`rand`, :func:`randn` and the initialisers of ``nn`` draw from."""
+    global _shared
+    if _shared is None:
+        _shared = Generator()
+    return _shared
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seed the shared generator.   (``torch.manual_seed``)
+
+    >>> import tinytensor as tt
+    >>> _ = tt.manual_seed(0)
+    >>> tt.rand(2)
+    tensor([0.63696169, 0.26978671])
+    """
+    global _shared
+    _shared = Generator(seed)
+    return _shared
+
+
+def rand(*shape: int, dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """Uniform in [0, 1), from the shared generator.   (``torch.rand``)
+
+    >>> import tinytensor as tt
+    >>> tt.rand(2, 3).shape
+    (2, 3)
+    """
+    return default_rng().random(shape, dtype, requires_grad)
+
+
+def randn(*shape: int, dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """Standard normal, from the shared generator.   (``torch.randn``)
+
+    >>> import tinytensor as tt
+    >>> tt.randn(2, 3).shape
+    (2, 3)
+    """
+    return default_rng().standard_normal(shape, dtype, requires_grad)

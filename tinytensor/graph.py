@@ -1,0 +1,339 @@
+"""The graph: nodes that remember how a value was made, and the walk that carries cotangents back through them.
+
+Nothing here knows a method of a tensor. A tensor is, for this module, a pair: an array and the node it came from.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar, Token
+from functools import wraps
+from itertools import count
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from tinytensor.scalar import _last, _shallow, _Switch
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from tinytensor.primitive import Op
+
+__all__ = [
+    "Node", "backward", "enable_grad", "fresh", "history", "is_grad_enabled", "leaf", "no_grad", "note_write",
+    "set_grad_enabled", "walk",
+]  # fmt: skip
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# ---------------------------------------------------------------------------------------------------- grad mode
+
+_recording: ContextVar[bool] = ContextVar("tinytensor_recording", default=True)
+
+#: ``is_grad_enabled()``: whether operations are recorded in this thread and asyncio task.
+is_grad_enabled: Callable[[], bool] = _recording.get
+
+
+class set_grad_enabled:
+    """Record operations, or not, inside a ``with`` block or a decorated function.
+
+    The mode belongs to the thread and to the asyncio task: another one is never touched.
+
+    >>> import tinytensor as tt
+    >>> x = tt.tensor([1.0, 2.0], requires_grad=True)
+    >>> with tt.set_grad_enabled(False):
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+
+    __slots__ = ("_mode", "_tokens")
+
+    def __init__(self, mode: bool) -> None:
+        self._mode = bool(mode)
+        self._tokens: list[Token[bool]] = []
+
+    def __enter__(self) -> None:
+        self._tokens.append(_recording.set(self._mode))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _recording.reset(self._tokens.pop())
+
+    def __call__(self, function: F) -> F:
+        code = getattr(function, "__code__", None)
+        if code is not None and code.co_flags & (0x20 | 0x80 | 0x200):  # generator, coroutine, async generator
+            raise TypeError(
+                f"{type(self).__name__}() cannot decorate {function.__qualname__}: its body runs after the call has "
+                "returned. Use a `with` block inside it."
+            )
+        mode = self._mode
+
+        @wraps(function)
+        def inner(*args: Any, **kwargs: Any) -> Any:
+            token = _recording.set(mode)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                _recording.reset(token)
+
+        return inner  # type: ignore[return-value]
+
+
+class no_grad(set_grad_enabled):
+    """Compute without recording: a context manager and a decorator, as in PyTorch.
+
+    >>> import tinytensor as tt
+    >>> w = tt.tensor([1.0, 2.0], requires_grad=True)
+    >>> with tt.no_grad():
+    ...     w -= 0.5            # a leaf may be updated in place here, and stays a leaf
+    >>> w
+    tensor([0.5, 1.5], requires_grad=True)
+    """
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(False)
+
+
+class enable_grad(set_grad_enabled):
+    """Record operations inside a ``no_grad`` block.
+
+    >>> import tinytensor as tt
+    >>> with tt.no_grad(), tt.enable_grad():
+    ...     tt.is_grad_enabled()
+    True
+    """
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(True)
+
+
+# ------------------------------------------------------------------------------------------------------- nodes
+
+#: The creation counter.
+fresh: Callable[[], int] = count().__next__
+
+
+class Node:
+    """One recorded value: which op made it, from which parents, and what the op's rules asked to keep.
+
+    seq      creation number: parents are made before their children, so sorting by it is a topological sort
+    op       the primitive's description, ``None`` for a leaf
+    parents  nodes of the op's differentiable inputs, ``None`` where an input needs no gradient
+    saved    values by position in ``op.names``; ``None`` once the walk has freed them
+    shape, dtype   of the value (not the value: a node never keeps what no rule asked for)
+    grad     ``False``: not kept here; ``None`` or an array: the gradient cell of a leaf, or of ``retain_grad()``
+    """
+
+    __slots__ = ("seq", "op", "parents", "saved", "shape", "dtype", "grad", "__weakref__")
+    seq: int
+    op: Op | None
+    parents: tuple[Node | None, ...]
+    saved: Any
+    shape: Any
+    dtype: Any
+    grad: Any
+
+    def __repr__(self) -> str:
+        return f"<{self.op.name if self.op else 'leaf'} node, shape {self.shape}, {self.dtype}>"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self.op is None or _shallow.get()() is not None:
+            return _restore, (self.op, self.parents, self.saved, self.shape, self.dtype, self.grad)
+        # as the scalar engine does it: all ancestors in a list, parents first, so that no recursion goes deep
+        return _last, (_Switch(True), history(self)[::-1], _Switch(False))
+
+
+def leaf(array: Any) -> Node:
+    """The node of a leaf: a place for a gradient to arrive."""
+    node = Node()
+    node.seq, node.op, node.parents, node.saved = fresh(), None, (), ()
+    node.shape, node.dtype, node.grad = array.shape, array.dtype, None
+    return node
+
+
+def _restore(op: Op | None, parents: Any, saved: Any, shape: Any, dtype: Any, grad: Any) -> Node:
+    node = Node()
+    node.seq, node.op, node.parents, node.saved = fresh(), op, parents, saved
+    node.shape, node.dtype, node.grad = shape, np.dtype(dtype.str), grad
+    return node
+
+
+# ------------------------------------------------------------------------------------- writes into shared memory
+# A write in place costs the recording of operations nothing. The writer looks at the reference count of the array: if
+# nobody else holds it, nothing can go wrong. Otherwise the write is noted here, with its time, and a walk that meets a
+# node which is older than the write and saved that memory refuses to go on.
+
+#: id of the array that owns the memory -> (time of the write, weak reference that removes the entry).
+_writes: dict[int, tuple[int, weakref.ref[Any]]] = {}
+
+
+def owner(array: Any) -> Any:
+    """The array that owns the memory which ``array`` looks at."""
+    while type(array.base) is np.ndarray:
+        array = array.base
+    return array
+
+
+def note_write(array: Any) -> None:
+    """Remember that memory which others hold was overwritten now."""
+    home = owner(array)
+    key = id(home)
+    _writes[key] = (fresh(), weakref.ref(home, lambda _: _writes.pop(key, None)))
+
+
+def _check_overwritten(node: Node, op: Op) -> None:
+    for value in node.saved:
+        for array in value if type(value) is tuple else (value,):
+            if type(array) is np.ndarray and (entry := _writes.get(id(owner(array)))) and entry[0] > node.seq:
+                raise RuntimeError(
+                    f"backward of {op.name}: an array of shape {array.shape} that it saved was overwritten in place "
+                    "after the forward pass, so the gradient would be wrong. Call backward() before the write, or "
+                    "write into a copy: t = t + u or t.clone()."
+                )
+
+
+# ------------------------------------------------------------------------------------------------------- the walk
+
+_by_seq = attrgetter("seq")
+
+
+def history(root: Node, *, leaves: bool = False, stop: Iterable[Node] = (), floor: int = -1) -> list[Node]:
+    """All nodes that ``root`` came from, latest first; leaves, ``stop`` nodes and nodes older than ``floor`` end it."""
+    seen = {root, *stop}
+    stack = [root]
+    found: list[Node] = []
+    ends: list[Node] = []
+    while stack:
+        node = stack.pop()
+        if node.op is None:
+            ends.append(node)
+            continue
+        found.append(node)
+        for parent in node.parents:
+            if parent is not None and parent not in seen and parent.seq > floor:
+                seen.add(parent)
+                stack.append(parent)
+    found.sort(key=_by_seq, reverse=True)
+    return found + ends if leaves else found
+
+
+def walk(
+    order: list[Node],
+    cotangent: Any,
+    *,
+    needed: set[Node] | None = None,
+    create_graph: bool = False,
+    retain_graph: bool = False,
+) -> dict[Node, Any]:
+    """Carry ``cotangent`` back from ``order[0]``, and return what arrived at nodes that are not in ``order``.
+
+    Gradients in flight live in a local dict. A first contribution is borrowed, a second allocates, later ones add in
+    place. With ``create_graph`` the saved arrays are handed to the rules as tensors, so that the rules, which are
+    plain NumPy, record the gradient's own graph. ``needed`` limits the work to these nodes.
+    """
+    grads: dict[Node, Any] = {order[0]: cotangent}
+    kept: dict[Node, Any] = {}
+    owned: set[Node] = set()
+    with np.errstate(all="ignore"), set_grad_enabled(create_graph):
+        for node in order:
+            g = grads.pop(node, None)
+            if g is None:
+                continue
+            if node.grad is not False:
+                kept[node] = g
+            op, saved = node.op, node.saved
+            assert op is not None
+            if saved is None:
+                raise RuntimeError(
+                    f"backward through {op.name} a second time: its saved arrays were freed by the first. "
+                    "Call backward(retain_graph=True) the first time."
+                )
+            if op.part:
+                _collect_part(grads, node, g)
+                continue
+            if _writes:
+                _check_overwritten(node, op)
+            if create_graph:
+                saved = op.relink(node)
+            joint = op.joint(g, saved, 0) if op.joint is not None else None
+            for k, parent in enumerate(node.parents):
+                if parent is None or (needed is not None and parent not in needed):
+                    continue
+                into = op.into[k] if op.into is not None and not create_graph else None
+                old = grads.get(parent)
+                if into is not None:
+                    if old is None:
+                        old = np.zeros(parent.shape, parent.dtype)
+                    elif parent not in owned or type(old) is not np.ndarray:
+                        old = np.array(old)
+                    grads[parent] = old
+                    owned.add(parent)
+                    into(g, saved, old)
+                    continue
+                new = joint[k] if joint is not None else op.pulls[k](g, saved, k)
+                if new.shape != parent.shape:
+                    if not op.broadcasts:
+                        raise _wrong_shape(op, k, new.shape, parent.shape)
+                    new = op.sum_to(new, parent.shape)
+                if new.dtype is not parent.dtype and new.dtype != parent.dtype:
+                    new = op.cast(new, parent.dtype)
+                if old is None:
+                    grads[parent] = new
+                elif parent in owned:
+                    old += new
+                    grads[parent] = old
+                else:
+                    grads[parent] = old + new
+                    if not create_graph:
+                        owned.add(parent)
+            if not retain_graph:
+                node.saved = None
+    grads.update(kept)
+    return grads
+
+
+def _collect_part(grads: dict[Node, Any], node: Node, g: Any) -> None:
+    """One output of an op with several: its cotangent waits in the op's list; an unused output stays ``None``."""
+    whole = node.parents[0]
+    assert whole is not None
+    cotangents = grads.setdefault(whole, [None] * len(whole.shape))
+    i = node.saved[0]
+    cotangents[i] = g if cotangents[i] is None else cotangents[i] + g
+
+
+def _wrong_shape(op: Op, k: int, got: Any, expected: Any) -> RuntimeError:
+    return RuntimeError(
+        f"{op.name}: the rule for input {op.input_name(k)!r} returned a gradient of shape {got}, expected the input's "
+        f"shape {expected}. Only primitives declared with broadcasts=True may leave it to the walk to sum."
+    )
+
+
+def backward(root: Node, cotangent: Any, retain_graph: bool) -> None:
+    """Add ∂root/∂leaf · cotangent to the gradient of every leaf, and of every node that retains its gradient.
+
+    All or nothing: the cells are written after the walk has finished.
+    """
+    if root.op is None:
+        arrived = {root: cotangent}
+    else:
+        arrived = walk(history(root), cotangent, retain_graph=retain_graph)
+    while arrived:
+        node, g = arrived.popitem()
+        if node.grad is False:
+            continue
+        if node.grad is not None:
+            node.grad += g
+        elif type(g) is np.ndarray and g.base is None and sys.getrefcount(g) <= 2:
+            node.grad = g  # nobody else holds it: taken, not copied
+        else:
+            node.grad = np.array(g, order="C")

@@ -1,0 +1,604 @@
+"""Primitives: a NumPy function, and beside it the rule of each input's derivative, written in NumPy too.
+
+A rule names what it needs, and only that is kept for backward::
+
+    @primitive(np.multiply, broadcasts=True, x=lambda g, y: g * y, y=lambda g, x: g * x)
+    def multiply(x, y):
+        return np.multiply(x, y)
+
+The names a rule may ask for, after the cotangent ``g`` of the output:
+
+* an input or an option of the function, by its name; ``out``, the function's result;
+* ``x_shape``, ``x_dtype`` for an input ``x``: no array is kept;
+* for a function of any number of inputs ``*xs``: ``i``, the position of the input whose gradient is asked for;
+  ``xs``, all inputs; ``others``, all but the i-th (which may be ``None``); ``xs_shape``, all shapes;
+* ``needs``: which inputs need a gradient, for a ``joint`` rule, which returns the gradients of all inputs at once.
+
+Given arrays, a rule computes the gradient. Given tensors, it records the gradient's own graph.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+
+from tinytensor.graph import Node, fresh, is_grad_enabled
+
+__all__ = ["DISPATCH", "OPS", "Op", "TensorBase", "cast", "composite", "operand", "primitive", "sum_to"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+_new = object.__new__
+_ndarray = np.ndarray
+_asarray = np.asarray
+
+#: NumPy's function -> ours, for ``np.name(tensor)``.
+DISPATCH: dict[Any, Callable[..., Any]] = {}
+#: name -> primitive: what a pickled graph refers to.
+OPS: dict[str, Op] = {}
+
+
+class TensorBase:
+    """What the engine knows of a tensor: an array and the node it came from (``None``: no gradient)."""
+
+    __slots__ = ("_data", "_node", "_viewed", "__weakref__")
+    _data: np.ndarray[Any, Any]
+    _node: Node | None
+    _viewed: bool  # set when a view or an alias of the array is handed out; unset until then
+
+
+_Tensor: Any = TensorBase  # the class with methods, told once by the module that defines it
+
+
+def use_tensor_class(cls: type[TensorBase]) -> None:
+    """Make primitives return ``cls``."""
+    global _Tensor
+    _Tensor = cls
+
+
+def wrap(array: Any, node: Node | None) -> Any:
+    """A tensor of ``array`` that came from ``node``."""
+    t = _new(_Tensor)
+    t._data = array if type(array) is _ndarray else _asarray(array)
+    t._node = node
+    return t
+
+
+# ----------------------------------------------------------------------------------------------------- primitives
+
+
+class Signature:
+    """The parameters of a function, and how a call's arguments find them."""
+
+    __slots__ = ("name", "params", "defaults")
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        code: Any = function.__code__
+        self.name = function.__name__.lstrip("_")
+        self.params: tuple[str, ...] = code.co_varnames[: code.co_argcount]
+        self.defaults: tuple[Any, ...] = function.__defaults__ or ()  # type: ignore[attr-defined]
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        """Positional values of all parameters; PyTorch's ``dim`` and ``keepdim`` and NumPy's input names are known."""
+        name, params, n = self.name, self.params, len(self.params)
+        if len(args) > n:
+            raise TypeError(f"{name}() takes {n} arguments ({', '.join(params)}), got {len(args)}")
+        given: dict[str, Any] = dict(zip(params, args, strict=False))
+        for key, value in kwargs.items():
+            target = key if key in params else next((p for p in _ALIASES.get(key, ()) if p in params), None)
+            if target is None:
+                if any(value is neutral or (type(value) is str and value == neutral) for neutral in _NEUTRAL.get(key, ())):
+                    continue
+                hint = _HINTS.get(key, "its arguments are " + ", ".join(params))
+                raise TypeError(f"{name}() does not take {key}=: {hint}")
+            if target in given:
+                raise TypeError(f"{name}() got {target!r} twice")
+            given[target] = value
+        required = params[: n - len(self.defaults)]
+        missing = [p for p in required if p not in given]
+        if missing:
+            raise TypeError(f"{name}() is missing {', '.join(missing)}")
+        defaults = dict(zip(params[len(required) :], self.defaults, strict=True))
+        return tuple([given[p] if p in given else defaults[p] for p in params])
+
+
+class Op(Signature):
+    """What is known of a primitive: its forward function, its rules, and what they keep."""
+
+    __slots__ = ("key", "forward", "names", "inputs", "options", "out", "variadic", "pulls", "into", "joint",
+                 "broadcasts", "outputs", "element", "reads", "shapes", "keeps", "drops_own", "part")  # fmt: skip
+    sum_to: Any  # the two primitives that the walk itself needs
+    cast: Any
+
+    def __init__(self, function: Callable[..., Any], forward: Callable[..., Any], rules: dict[str, Any], joint: Any,
+                 inputs: tuple[str, ...], into: dict[str, Any], broadcasts: bool, outputs: bool,
+                 element: str | None) -> None:  # fmt: skip
+        super().__init__(function)
+        code: Any = function.__code__
+        self.key = f"{function.__module__}.{function.__qualname__}"
+        self.forward, self.broadcasts, self.outputs, self.element = forward, broadcasts, outputs, element
+        self.part = False
+        self.variadic = bool(code.co_flags & 0x04)
+        if self.variadic:
+            self.params += (code.co_varnames[code.co_argcount],)
+        if unknown := [p for p in (*rules, *into, *inputs) if p not in self.params]:
+            raise TypeError(f"{self.name}: rules are given for {', '.join(unknown)}; it has {', '.join(self.params)}")
+        self.inputs = tuple([i for i, p in enumerate(self.params) if p in rules or p in inputs])
+        if not self.inputs or (self.variadic and self.inputs != (len(self.params) - 1,)):
+            raise TypeError(f"{self.name}: a primitive needs a rule for an input (for *{self.params[-1]}, if it has it)")
+        self.options = tuple([i for i in range(len(self.params) - self.variadic) if i not in self.inputs])
+        names = [self.params[i] for i in self.inputs]
+        everything = [*rules.values(), *([joint] if joint else [])]
+        asked = {name for rule in everything for name in _asks(rule)} | {n for r in into.values() for n in _asks(r)}
+        self.shapes = [
+            (i, kind)
+            for p, i in zip(names, self.inputs, strict=True)
+            for kind in ("shape", "dtype")
+            if f"{p}_{kind}" in asked
+        ]
+        self.out = len(self.params)
+        self.names = (*self.params, "out", *(f"{self.params[i]}_{kind}" for i, kind in self.shapes))
+        if "needs" in asked:
+            self.names += ("needs",)
+        self.drops_own = self.variadic and "others" in asked
+        rule_of = {p: joint or rules[p] for p in names}
+        self.joint = self._reader(joint) if joint else None
+        self.pulls: Any = [self._reader(rule_of[p]) for p in names]
+        self.into: Any = [self._reader(into[p], after=2) if p in into else None for p in names] if into else None
+        self.reads = [self._positions(rule_of[p], into.get(p)) for p in names]
+        self.keeps: dict[tuple[bool, ...], tuple[int, ...]] = {}
+        if self.variadic:  # one rule serves every input
+            self.pulls = _Same(self.pulls)
+            self.into = _Same(self.into) if self.into else None
+
+    # -- rules by the names of their parameters
+
+    def _place(self, name: str) -> int:
+        if name == "i" and self.variadic:
+            return -1
+        if name == "others" and self.variadic:
+            return len(self.params) - 1
+        try:
+            return self.names.index(name)
+        except ValueError:
+            raise TypeError(
+                f"{self.name}: a rule asks for {name!r}; it may ask for {', '.join(self.names)}, or <input>_shape and "
+                "<input>_dtype"
+            ) from None
+
+    def _reader(self, rule: Callable[..., Any], after: int = 1) -> Callable[[Any, Any, Any], Any]:
+        """``rule`` as a function of (cotangent, saved values, input's number or accumulator)."""
+        places = [self._place(name) for name in _asks(rule, after)]
+        if after == 2:  # writes into an accumulator, which comes first
+            return lambda g, saved, accumulator: rule(accumulator, g, *[saved[p] for p in places])
+        if -1 in places:
+            return lambda g, saved, k: rule(g, *[k if p < 0 else saved[p] for p in places])
+        if not places:
+            return lambda g, saved, k: rule(g)
+        if len(places) == 1:
+            (a,) = places
+            return lambda g, saved, k: rule(g, saved[a])
+        if len(places) == 2:
+            a, b = places
+            return lambda g, saved, k: rule(g, saved[a], saved[b])
+        return lambda g, saved, k: rule(g, *[saved[p] for p in places])
+
+    def _positions(self, rule: Any, into: Any) -> set[int]:
+        names = [*_asks(rule), *(_asks(into, 2) if into else ())]
+        return {p for p in map(self._place, names) if p >= 0}
+
+    def keep(self, needs: tuple[bool, ...]) -> tuple[int, ...]:
+        """Positions of the values to save when these inputs need a gradient."""
+        found = self.keeps.get(needs)
+        if found is None:
+            reads = self.reads * len(needs) if self.variadic else self.reads
+            used = [places for places, needed in zip(reads, needs, strict=True) if needed]
+            found = self.keeps[needs] = tuple(sorted(set().union(*used)))
+        return found
+
+    def input_name(self, k: int) -> str:
+        return f"{self.params[-1]}[{k}]" if self.variadic else self.params[self.inputs[k]]
+
+    def relink(self, node: Node) -> list[Any]:
+        """The saved values of ``node`` as tensors of its graph: what a rule needs to record its own derivative."""
+        saved = list(node.saved)
+        if self.variadic:
+            at = self.inputs[0]
+            if saved[at] is not None:
+                pairs = zip(saved[at], node.parents, strict=True)
+                saved[at] = tuple(x if p is None or x is None else wrap(x, p) for x, p in pairs)
+        else:
+            for at, parent in zip(self.inputs, node.parents, strict=True):
+                if parent is not None and saved[at] is not None:
+                    saved[at] = wrap(saved[at], parent)
+        if saved[self.out] is not None:
+            out = saved[self.out]
+            saved[self.out] = _parts(out, node) if self.outputs else wrap(out, node)
+        return saved
+
+    def plain(self, values: Any) -> Any:
+        """The forward function on plain arrays, numbers and object arrays of ``Value``."""
+        values = [_asarray(v) if isinstance(v, (list, tuple)) and i in self.inputs else v for i, v in enumerate(values)]
+        if self.element is not None and any(_asarray(values[i]).dtype == object for i in self.inputs):
+            return _elementwise(self.element, [values[i] for i in self.inputs], [values[i] for i in self.options])
+        return self.forward(*values)
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}({', '.join(self.params)})>"
+
+    def __reduce__(self) -> Any:
+        return _find_op, (self.key,)
+
+
+def _elementwise(name: str, arrays: list[Any], options: list[Any]) -> Any:
+    """Call the method ``name`` of each element; a function of two arrays is symmetric."""
+
+    def call(first: Any, *second: Any) -> Any:
+        if second and not hasattr(first, name):
+            first, second = second[0], (first,)
+        return getattr(first, name)(*second, *options)
+
+    return np.frompyfunc(call, len(arrays), 1)(*arrays)
+
+
+class _Same(list[Any]):
+    """One rule for every input of a variadic op."""
+
+    def __getitem__(self, k: Any) -> Any:
+        return super().__getitem__(0)
+
+
+def _asks(rule: Callable[..., Any], after: int = 1) -> tuple[str, ...]:
+    code: Any = rule.__code__
+    names: tuple[str, ...] = code.co_varnames[after : code.co_argcount]
+    return names
+
+
+def _find_op(key: str) -> Op:
+    try:
+        return OPS[key]
+    except KeyError:
+        raise LookupError(f"the graph uses the primitive {key}; import the module that defines it first") from None
+
+
+_ALIASES = {
+    "dim": ("axis", "axes"), "keepdim": ("keepdims",), "dims": ("axes", "axis"), "correction": ("ddof",),
+    "a": ("x",), "arr": ("x",), "m": ("x",), "v": ("x",), "ary": ("x",), "array": ("x",), "input": ("x",), "b": ("y",),
+    "x1": ("x",), "x2": ("y",), "other": ("y",), "a_min": ("lo",), "a_max": ("hi",), "min": ("lo",), "max": ("hi",),
+    "newshape": ("shape",),
+}  # fmt: skip
+_NOTHING = (None, np._NoValue)
+_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "out": _NOTHING, "dtype": _NOTHING, "where": (True, *_NOTHING), "initial": _NOTHING, "order": ("C", "K", "A", None),
+    "subok": (True, False), "casting": ("same_kind",), "copy": (None, True), "mean": _NOTHING, "correction": _NOTHING,
+    "optimize": (False,),
+}  # fmt: skip
+_HINTS = {
+    "out": "a result cannot be written into another array; assign it: t = f(x)",
+    "where": "use tt.where(condition, f(x), other)",
+    "dtype": "use x.astype(dtype) first",
+    "initial": "combine the initial value with the result instead",
+}
+
+
+# ------------------------------------------------------------------------------------------------------ operands
+
+_NUMBERS = frozenset({float, int, bool, complex})
+
+
+def operand(value: Any, op: Any) -> Any:
+    """What stands beside a tensor, as NumPy takes it: numbers stay weak, lists become arrays, the rest is refused."""
+    kind = type(value)
+    if kind in _NUMBERS or (kind is _ndarray and value.dtype != object):
+        return value
+    if kind is _ndarray or hasattr(value, "_prev"):
+        raise TypeError(
+            f"{op.name}: a tensor and a scalar Value cannot be mixed. Run the program on object arrays of Value alone, "
+            "or on tensors alone."
+        )
+    array = value if isinstance(value, np.generic) else _asarray(value)
+    if array.dtype.kind not in "biufc":
+        raise TypeError(f"{op.name}: expected a number, an array or a tensor, got {kind.__name__} {value!r:.60}")
+    return array
+
+
+def _refuse_option(op: Op, position: int) -> NoReturn:
+    raise TypeError(
+        f"{op.name}: argument {op.params[position]!r} has no derivative, but the tensor given requires grad. "
+        "Pass t.detach() if its gradient is meant to be dropped."
+    )
+
+
+# ----------------------------------------------------------------------- recorders: one lean function per arity
+
+
+def _parts(outs: Any, whole: Node) -> tuple[Any, ...]:
+    """The outputs of an op with several: each a tensor whose node points at the op's."""
+    made = []
+    for i, out in enumerate(outs):
+        node = _new(Node)
+        node.seq, node.op, node.parents, node.saved = fresh(), PART, (whole,), (i,)
+        node.shape, node.dtype, node.grad = out.shape, out.dtype, False
+        made.append(wrap(out, node))
+    return tuple(made)
+
+
+def _unary(op: Op) -> Callable[..., Any]:
+    forward, kept = op.forward, op.keep((True,))
+    keep_x, keep_out, size = 0 in kept, op.out in kept, len(op.names)
+    if size > 2:
+        return _general(op)
+
+    def apply(x: Any) -> Any:
+        if not isinstance(x, TensorBase):
+            return op.plain((x,))
+        a, parent = x._data, x._node
+        out = forward(a)
+        if type(out) is not _ndarray:
+            out = _asarray(out)
+        t = _new(_Tensor)
+        t._data = out
+        if parent is None or not is_grad_enabled():
+            t._node = None
+            return t
+        t._node = node = _new(Node)
+        node.seq = fresh()
+        node.op = op
+        node.parents = (parent,)
+        node.saved = (a if keep_x else None, out if keep_out else None)
+        node.shape = out.shape
+        node.dtype = out.dtype
+        node.grad = False
+        return t
+
+    return apply
+
+
+def _binary(op: Op) -> Callable[..., Any]:
+    forward = op.forward
+    if len(op.names) > 3:
+        return _general(op)
+
+    def masks(kept: tuple[int, ...]) -> int:
+        return (0 in kept) + 2 * (1 in kept) + 4 * (2 in kept)
+
+    keep_for_x, keep_for_y = masks(op.keep((True, False))), masks(op.keep((False, True)))
+    keep_for_both = keep_for_x | keep_for_y
+
+    def apply(x: Any, y: Any) -> Any:
+        if isinstance(x, TensorBase):
+            a, p = x._data, x._node
+            if isinstance(y, TensorBase):
+                b, q = y._data, y._node
+            else:
+                b, q = y if type(y) is float else operand(y, op), None
+        elif isinstance(y, TensorBase):
+            a, p = operand(x, op), None
+            b, q = y._data, y._node
+        else:
+            return op.plain((x, y))
+        out = forward(a, b)
+        if type(out) is not _ndarray:
+            out = _asarray(out)
+        t = _new(_Tensor)
+        t._data = out
+        if p is None:
+            if q is None:
+                t._node = None
+                return t
+            keep = keep_for_y
+        elif q is None:
+            keep = keep_for_x
+        else:
+            keep = keep_for_both
+        if not is_grad_enabled():
+            t._node = None
+            return t
+        t._node = node = _new(Node)
+        node.seq = fresh()
+        node.op = op
+        node.parents = (p, q)
+        node.saved = (a if keep & 1 else None, b if keep & 2 else None, out if keep & 4 else None)
+        node.shape = out.shape
+        node.dtype = out.dtype
+        node.grad = False
+        return t
+
+    return apply
+
+
+def _general(op: Op) -> Callable[..., Any]:
+    forward, inputs, options, n, variadic = op.forward, op.inputs, op.options, len(op.params), op.variadic
+    blank = [None] * len(op.names)
+    shapes, has_needs, out_at = op.shapes, op.names[-1] == "needs", op.out
+
+    def apply(*args: Any, **kwargs: Any) -> Any:
+        if variadic:
+            values = [*args[: n - 1]]
+            xs, nodes, tensor = list(args[n - 1 :]), [], False
+            for i, x in enumerate(xs):
+                if isinstance(x, TensorBase):
+                    xs[i], tensor = x._data, True
+                    nodes.append(x._node)
+                else:
+                    nodes.append(None)
+            if tensor:
+                xs = [x if type(x) is _ndarray else _asarray(operand(x, op)) for x in xs]
+        else:
+            values = list(args if not kwargs and len(args) == n else op.bind(args, kwargs))
+            nodes, tensor = [], False
+            for at in inputs:
+                x = values[at]
+                if isinstance(x, TensorBase):
+                    values[at], tensor = x._data, True
+                    nodes.append(x._node)
+                else:
+                    nodes.append(None)
+        for at in options:
+            x = values[at]
+            if isinstance(x, TensorBase):
+                if x._node is not None and is_grad_enabled():
+                    _refuse_option(op, at)
+                values[at], tensor = x._data, True
+        if not tensor:
+            return forward(*values, *[_asarray(x) if isinstance(x, list) else x for x in xs]) if variadic else op.plain(values)
+        if variadic:
+            out = forward(*values, *xs)
+            values.append(tuple(xs))
+        else:
+            for at in inputs:
+                if type(values[at]) is not _ndarray and values[at] is not None:
+                    values[at] = operand(values[at], op)
+            out = forward(*values)
+        needs = tuple([node is not None for node in nodes])
+        recorded = True in needs and is_grad_enabled()
+        if op.outputs:
+            out = tuple([o if type(o) is _ndarray else _asarray(o) for o in out])
+            if not recorded:
+                return tuple([wrap(o, None) for o in out])
+        else:
+            if type(out) is not _ndarray:
+                out = _asarray(out)
+            elif out.base is not None:  # perhaps a view: a later write in place must know of it
+                for x in (*args, *kwargs.values()):
+                    if isinstance(x, TensorBase):
+                        x._viewed = True
+            t = _new(_Tensor)
+            t._data = out
+            if not recorded:
+                t._node = None
+                return t
+        node = _new(Node)
+        node.seq = fresh()
+        node.op = op
+        node.parents = tuple(nodes)
+        saved: list[Any] = blank[:]
+        for at in op.keep(needs):
+            if at < out_at:
+                saved[at] = values[at]
+            elif at == out_at:
+                saved[at] = out
+        if variadic and saved[n - 1] is not None and op.drops_own and sum(needs) == 1:
+            saved[n - 1] = tuple([None if needed else x for x, needed in zip(values[n - 1], needs, strict=True)])
+        for j, (at, kind) in enumerate(shapes, out_at + 1):
+            x = values[at]
+            saved[j] = tuple([getattr(a, kind) for a in x]) if variadic else getattr(x, kind)
+        if has_needs:
+            saved[-1] = needs
+        node.saved = saved
+        node.grad = False
+        if op.outputs:
+            node.shape, node.dtype = tuple([o.shape for o in out]), None
+            return _parts(out, node)
+        node.shape = out.shape
+        node.dtype = out.dtype
+        t._node = node
+        return t
+
+    return apply
+
+
+_RECORDERS = {1: _unary, 2: _binary}
+
+
+def primitive(
+    *numpy_functions: Any,
+    joint: Callable[..., Any] | None = None,
+    inputs: tuple[str, ...] = (),
+    into: dict[str, Callable[..., None]] | None = None,
+    broadcasts: bool = False,
+    outputs: bool = False,
+    element: str | None = None,
+    **rules: Callable[..., Any],
+) -> Callable[[F], F]:
+    """Make a NumPy function a primitive: give each differentiable input its rule.
+
+    ``numpy_functions`` are those that ``np.name(tensor)`` should bring here; if the first is a ufunc, it is the
+    forward function itself. ``joint`` returns the gradients of all ``inputs`` at once. ``into[name]`` adds a
+    gradient into an accumulator instead of returning it. ``broadcasts``: the walk sums the gradient to the input's
+    shape. ``outputs``: the function returns a tuple, and ``g`` is a tuple with ``None`` for an unused output.
+    ``element`` is the method of the scalar ``Value`` that stands for the function in object arrays.
+
+    >>> import numpy as np, tinytensor as tt
+    >>> @tt.primitive(x=lambda g, x: g * 3 * x**2)
+    ... def cube(x):
+    ...     return x * x * x
+    >>> tt.grad(tt.grad(cube))(2.0)
+    np.float64(12.0)
+    """
+
+    def decorate(function: F) -> F:
+        native = bool(numpy_functions) and isinstance(numpy_functions[0], np.ufunc)
+        forward = numpy_functions[0] if native else function
+        op = Op(function, forward, rules, joint, inputs, into or {}, broadcasts, outputs, element)
+        simple = op.options == () and not (op.variadic or joint or into or outputs)
+        apply = _RECORDERS.get(len(op.inputs), _general)(op) if simple else _general(op)
+        OPS[op.key] = op
+        return _publish(apply, function, numpy_functions, op)
+
+    return decorate
+
+
+def composite(*numpy_functions: Any) -> Callable[[F], F]:
+    """Publish a function that is written in terms of primitives, under NumPy's names too."""
+
+    def decorate(function: F) -> F:
+        signature = Signature(function)
+
+        def apply(*args: Any, **kwargs: Any) -> Any:
+            return function(*(signature.bind(args, kwargs) if kwargs else args))
+
+        return _publish(apply, function, numpy_functions, signature)
+
+    return decorate
+
+
+def _publish(apply: Any, function: F, numpy_functions: tuple[Any, ...], op: Signature) -> F:
+    update_wrapper(apply, function)
+    apply.op = op
+    for name in numpy_functions:
+        DISPATCH[name] = apply
+    return apply  # type: ignore[no-any-return]
+
+
+# --------------------------------------------------------------------------- the two primitives that the walk needs
+
+
+def _expand(g: Any, shape: tuple[int, ...]) -> Any:
+    return np.broadcast_to(g, shape)
+
+
+@primitive(x=lambda g, x_shape: _expand(g, x_shape))
+def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
+    """The sum of ``x`` over the axes that broadcasting ``shape`` to ``x.shape`` repeats: broadcasting undone.
+
+    >>> import numpy as np
+    >>> from tinytensor.primitive import sum_to
+    >>> sum_to(np.ones((4, 2, 3)), (2, 1))
+    array([[12.],
+           [12.]])
+    """
+    lead = x.ndim - len(shape)
+    axes = [*range(lead), *(i + lead for i, n in enumerate(shape) if n == 1 != x.shape[i + lead])] if lead >= 0 else []
+    out = np.add.reduce(x, tuple(axes)) if axes else x
+    if lead < 0 or out.size != math.prod(shape):
+        raise RuntimeError(f"a gradient of shape {x.shape} cannot be summed to an input of shape {shape}")
+    return out.reshape(shape)
+
+
+@primitive(x=lambda g: g)
+def cast(x: Any, dtype: Any) -> Any:
+    """``x`` in another floating dtype; its gradient returns to the old one."""
+    return x.astype(dtype)
+
+
+Op.sum_to = staticmethod(sum_to)
+Op.cast = staticmethod(cast)
+
+#: The op of one output of an op with several. It has no rule: the walk collects its cotangent.
+PART: Op = _new(Op)
+PART.name, PART.key, PART.part = "output", "output", True
+OPS[PART.key] = PART

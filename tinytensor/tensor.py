@@ -1,0 +1,895 @@
+"""``Tensor``: an array that remembers where it came from, with ndarray's operators and methods written out."""
+
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+import numpy as np
+
+from tinytensor import dispatch, graph
+from tinytensor.graph import Node, is_grad_enabled
+from tinytensor.ops import elementwise as el
+from tinytensor.ops import indexing, linalg, shape
+from tinytensor.ops import reductions as red
+from tinytensor.primitive import TensorBase, operand, use_tensor_class, wrap
+
+if TYPE_CHECKING:
+    from tinytensor.typing import Array, Axis, DType, Operand, Shape
+
+__all__ = ["Tensor", "tensor"]
+
+_UNSET: Any = object()
+
+
+class Tensor(TensorBase):
+    """An ndarray and the node of the graph that it came from.
+
+    Made by :func:`tinytensor.tensor` and by operations on tensors. Operators, methods and NumPy's own functions
+    (``np.tanh(t)``) work as on an ndarray and record what they did, if an operand requires grad.
+
+    >>> import tinytensor as tt
+    >>> x = tt.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    >>> loss = (x * x).sum()
+    >>> loss.backward()
+    >>> x.grad
+    array([2., 4., 6.])
+    """
+
+    __slots__ = ()
+    __array_priority__ = 1000
+
+    def __init__(self, data: Any, dtype: DType = None, requires_grad: bool = False) -> None:
+        made = tensor(data, dtype, requires_grad)
+        self._data, self._node = made._data, made._node
+
+    # ------------------------------------------------------------------------------------------- data and gradient
+
+    @property
+    def data(self) -> Array:
+        """The values, as an ndarray that shares the tensor's memory. Writing into it is not recorded."""
+        self._viewed = True
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        if value is self._data:  # t.data -= step: NumPy has written in place and hands the same array back
+            if sys.getrefcount(value) > _REFS_SETTER:
+                graph.note_write(value)
+            return
+        array = value._data if isinstance(value, TensorBase) else np.asarray(value)
+        if self._node is not None and array.shape != self._data.shape:
+            raise ValueError(f"data: expected an array of shape {self._data.shape}, got {array.shape}; make a new tensor")
+        if array.dtype != self._data.dtype:
+            if not np.can_cast(array.dtype, self._data.dtype, "same_kind"):
+                raise TypeError(f"data: cannot put {array.dtype} values into a tensor of {self._data.dtype}")
+            array = array.astype(self._data.dtype)
+        self._data = array
+
+    @property
+    def grad(self) -> Array | None:
+        """∂(what backward was called on)/∂self, an ndarray of this shape and dtype; None before the first backward."""
+        node = self._node
+        return None if node is None or node.grad is False else node.grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        node = self._node
+        if node is None or node.grad is False:
+            if value is None:
+                return
+            raise RuntimeError("grad: only a leaf that requires grad, or a tensor after retain_grad(), has one")
+        if value is not None:
+            value = value._data if isinstance(value, TensorBase) else np.asarray(value)
+            if value.shape != self._data.shape:
+                raise ValueError(f"grad: expected shape {self._data.shape}, got {value.shape}")
+            value = value if value.dtype == self._data.dtype else value.astype(self._data.dtype)
+        node.grad = value
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on this tensor are recorded."""
+        return self._node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Start, or stop, recording operations on this leaf; returns the tensor itself.
+
+        >>> import tinytensor as tt
+        >>> tt.zeros(2).requires_grad_()
+        tensor([0., 0.], requires_grad=True)
+        """
+        if requires_grad:
+            if self._node is None:
+                _check_differentiable(self._data.dtype)
+                self._node = graph.leaf(self._data)
+        elif self._node is not None:
+            if self._node.op is not None:
+                raise RuntimeError("requires_grad_(False): only for leaves; use t.detach() for a result of operations")
+            self._node = None
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """True for a tensor that no recorded operation made."""
+        return self._node is None or self._node.op is None
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The node of the operation that made this tensor; None for a leaf."""
+        return None if self.is_leaf else self._node
+
+    def retain_grad(self) -> None:
+        """Keep this intermediate result's gradient in ``.grad`` during backward.
+
+        Raises RuntimeError for a tensor that does not require grad.
+        """
+        if self._node is None:
+            raise RuntimeError("retain_grad: the tensor does not require grad")
+        if self._node.grad is False:
+            self._node.grad = None
+
+    def backward(self, gradient: Operand | None = None, retain_graph: bool = False) -> None:
+        """Add ∂self/∂leaf to ``leaf.grad`` for every leaf that self was computed from.
+
+        ``gradient``: ∂L/∂self, of this tensor's shape; it may be left out if the tensor has one element (it is 1).
+        The arrays that the graph saved are freed on the way, unless ``retain_graph``. Raises RuntimeError if the
+        tensor does not require grad, was already walked, or has several elements and no gradient is given.
+
+        >>> import tinytensor as tt
+        >>> x = tt.tensor(3.0, requires_grad=True)
+        >>> (x * x).backward()
+        >>> x.grad
+        array(6.)
+        """
+        node, data = self._node, self._data
+        if node is None:
+            raise RuntimeError(
+                "backward: this tensor does not require grad, and was not computed from one that does (or was computed "
+                "under no_grad()). Make the leaves with requires_grad=True."
+            )
+        if gradient is None:
+            if data.size != 1:
+                raise RuntimeError(
+                    f"backward: a gradient is implied only for one element, this tensor has shape {data.shape}. Reduce "
+                    "it (t.sum().backward()), or pass gradient=, an array of that shape."
+                )
+            cotangent = np.ones(data.shape, data.dtype)
+        else:
+            cotangent = gradient._data if isinstance(gradient, TensorBase) else np.asarray(gradient)
+            if cotangent.shape != data.shape:
+                raise ValueError(f"backward: gradient has shape {cotangent.shape}, expected {data.shape}")
+            if not np.can_cast(cotangent.dtype, data.dtype, "same_kind"):
+                raise TypeError(f"backward: gradient has dtype {cotangent.dtype}, expected {data.dtype}")
+            cotangent = cotangent.astype(data.dtype, copy=False)
+        graph.backward(node, cotangent, retain_graph)
+
+    def detach(self) -> Tensor:
+        """The same values, in the same memory, without the graph."""
+        self._viewed = True
+        t: Tensor = wrap(self._data, None)
+        t._viewed = True
+        return t
+
+    def numpy(self) -> Array:
+        """The values as an ndarray that shares memory. Raises RuntimeError if the tensor requires grad."""
+        if self._node is not None:
+            raise RuntimeError("numpy: the tensor requires grad; use t.detach().numpy(), or t.data")
+        return self.data
+
+    def clone(self) -> Tensor:
+        """A copy in memory of its own. ∂/∂x = 1   (``torch.clone``)"""
+        return shape.copy(self)
+
+    def copy(self) -> Tensor:
+        """A copy in memory of its own. ∂/∂x = 1   (:meth:`numpy.ndarray.copy`)"""
+        return shape.copy(self)
+
+    def item(self) -> Any:
+        """The value of a tensor with one element, as a Python number."""
+        if self._data.size != 1:
+            raise ValueError(f"item: only a tensor with one element is a number, this one has shape {self._data.shape}")
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """The values as nested Python lists (a number, if 0-d)."""
+        return self._data.tolist()
+
+    # -------------------------------------------------------------------------------------------------- attributes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes."""
+        return self._data.shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self._data.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """NumPy's dtype of the elements."""
+        return self._data.dtype
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return self._data.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self._data.nbytes
+
+    @property
+    def T(self) -> Tensor:
+        """The axes in reverse order."""
+        return shape.transpose(self, None)
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two axes exchanged."""
+        if self._data.ndim < 2:
+            raise ValueError(f"mT: expected at least 2 dimensions, got {self._data.ndim}")
+        return shape.swapaxes(self, -2, -1)
+
+    # ------------------------------------------------------------------------------------------------------ Python
+
+    def __len__(self) -> int:
+        if self._data.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return len(self._data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self._data.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return (self[i] for i in range(len(self._data)))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self._data == (value._data if isinstance(value, TensorBase) else value)).any())
+
+    def __bool__(self) -> bool:
+        if self._data.size != 1:
+            raise ValueError(
+                f"the truth value of a tensor of shape {self._data.shape} is ambiguous; use t.any() or t.all()"
+            )
+        return bool(self._data.item())
+
+    def __float__(self) -> float:
+        return float(self._number("float"))
+
+    def __int__(self) -> int:
+        return int(self._number("int"))
+
+    def __complex__(self) -> complex:
+        return complex(self._number("complex"))
+
+    def __index__(self) -> int:
+        return operator.index(self._data[()])
+
+    def __round__(self, digits: int | None = None) -> Any:
+        return round(self._number("round"), digits)
+
+    def _number(self, name: str) -> Any:
+        if self._node is not None and is_grad_enabled():
+            raise TypeError(
+                f"{name}() of a tensor that requires grad would lose its gradient; use t.item(), or t.detach()"
+            )
+        if self._data.size != 1:
+            raise TypeError(f"{name}(): only a tensor with one element is a number, this one has shape {self.shape}")
+        return self._data.item()
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        text = np.array2string(self._data, separator=", ", prefix="tensor(")
+        if self._data.dtype.name not in ("float64", "int64", "bool") or (self._data.size == 0 and self._data.ndim != 1):
+            text += f", dtype={self._data.dtype.name}"
+        if self._data.size == 0 and self._data.ndim != 1:
+            text += f", shape={self._data.shape}"
+        if self._node is not None:
+            text += ", requires_grad=True" if self._node.op is None else f", grad_fn=<{self._node.op.name}>"
+        return f"{type(self).__name__.lower()}({text})"
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def __format__(self, spec: str) -> str:
+        if self._data.ndim == 0:
+            return format(self._data.item(), spec)
+        return format(str(self), spec)
+
+    def __copy__(self) -> Tensor:
+        t: Tensor = object.__new__(type(self))
+        t._data, t._node = self._data, self._node
+        self._viewed = t._viewed = True
+        return t
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _rebuild, (type(self), self._data, self._node)
+
+    # ------------------------------------------------------------------------------------------------------- NumPy
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if self._node is not None and is_grad_enabled():
+            raise TypeError(
+                "a tensor that requires grad is not turned into an ndarray silently, its gradient would be lost; use "
+                "t.detach() or t.data, or make an array of tensors with tt.stack"
+            )
+        return np.array(self.data, dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return dispatch.ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+        return dispatch.function(function, args, kwargs)
+
+    # -------------------------------------------------------------------------------------------------- arithmetic
+
+    def __add__(self, other: Operand) -> Tensor:
+        return el.add(self, other)
+
+    def __radd__(self, other: Operand) -> Tensor:
+        return el.add(other, self)
+
+    def __sub__(self, other: Operand) -> Tensor:
+        return el.subtract(self, other)
+
+    def __rsub__(self, other: Operand) -> Tensor:
+        return el.subtract(other, self)
+
+    def __mul__(self, other: Operand) -> Tensor:
+        return el.multiply(self, other)
+
+    def __rmul__(self, other: Operand) -> Tensor:
+        return el.multiply(other, self)
+
+    def __truediv__(self, other: Operand) -> Tensor:
+        return el.divide(self, other)
+
+    def __rtruediv__(self, other: Operand) -> Tensor:
+        return el.divide(other, self)
+
+    def __pow__(self, other: Operand) -> Tensor:
+        if type(other) in (int, float) and self._data.dtype.kind == "f":  # as ndarray does: faster, and exact
+            if other == 2:
+                return el.square(self)
+            if other == 1:
+                return el.positive(self)
+            if other == 0.5:
+                return el.sqrt(self)
+            if other == -1:
+                return el.reciprocal(self)
+        return el.power(self, other)
+
+    def __rpow__(self, other: Operand) -> Tensor:
+        return el.power(other, self)
+
+    def __matmul__(self, other: Operand) -> Tensor:
+        return linalg.matmul(self, other)
+
+    def __rmatmul__(self, other: Operand) -> Tensor:
+        return linalg.matmul(other, self)
+
+    def __neg__(self) -> Tensor:
+        return el.negative(self)
+
+    def __pos__(self) -> Tensor:
+        return el.positive(self)
+
+    def __abs__(self) -> Tensor:
+        return el.abs(self)
+
+    # In place. Unrecorded, the array is written into; recorded, the name is bound to a new result.
+
+    def __iadd__(self, other: Operand) -> Tensor:
+        return _update(self, np.add, el.add, other, "+=")
+
+    def __isub__(self, other: Operand) -> Tensor:
+        return _update(self, np.subtract, el.subtract, other, "-=")
+
+    def __imul__(self, other: Operand) -> Tensor:
+        return _update(self, np.multiply, el.multiply, other, "*=")
+
+    def __itruediv__(self, other: Operand) -> Tensor:
+        return _update(self, np.true_divide, el.divide, other, "/=")
+
+    def __ipow__(self, other: Operand) -> Tensor:
+        return _update(self, np.power, operator.pow, other, "**=")
+
+    def __imatmul__(self, other: Operand) -> Tensor:
+        return _update(self, np.matmul, linalg.matmul, other, "@=")
+
+    # Not differentiable: comparisons, and integer and boolean operators.
+
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
+        return dispatch.constant(np.equal, self, other)
+
+    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
+        return dispatch.constant(np.not_equal, self, other)
+
+    def __lt__(self, other: Operand) -> Tensor:
+        return dispatch.constant(np.less, self, other)
+
+    def __le__(self, other: Operand) -> Tensor:
+        return dispatch.constant(np.less_equal, self, other)
+
+    def __gt__(self, other: Operand) -> Tensor:
+        return dispatch.constant(np.greater, self, other)
+
+    def __ge__(self, other: Operand) -> Tensor:
+        return dispatch.constant(np.greater_equal, self, other)
+
+    def __and__(self, other: Operand) -> Tensor:
+        return dispatch.constant(np.bitwise_and, self, other)
+
+    def __rand__(self, other: Operand) -> Tensor:
+        return dispatch.constant(np.bitwise_and, other, self)
+
+    def __or__(self, other: Operand) -> Tensor:
+        return dispatch.constant(np.bitwise_or, self, other)
+
+    def __ror__(self, other: Operand) -> Tensor:
+        return dispatch.constant(np.bitwise_or, other, self)
+
+    def __xor__(self, other: Operand) -> Tensor:
+        return dispatch.constant(np.bitwise_xor, self, other)
+
+    def __rxor__(self, other: Operand) -> Tensor:
+        return dispatch.constant(np.bitwise_xor, other, self)
+
+    def __invert__(self) -> Tensor:
+        return dispatch.constant(np.invert, self)
+
+    def __floordiv__(self, other: Operand) -> Tensor:
+        return dispatch.without_gradient(np.floor_divide, self, other)
+
+    def __rfloordiv__(self, other: Operand) -> Tensor:
+        return dispatch.without_gradient(np.floor_divide, other, self)
+
+    def __mod__(self, other: Operand) -> Tensor:
+        return dispatch.without_gradient(np.remainder, self, other)
+
+    def __rmod__(self, other: Operand) -> Tensor:
+        return dispatch.without_gradient(np.remainder, other, self)
+
+    # ---------------------------------------------------------------------------------------------------- indexing
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return indexing.getitem(self, index if type(index) is int else indexing.plain_index(index))
+
+    def __setitem__(self, index: Any, value: Operand) -> None:
+        index = indexing.plain_index(index)
+        recorded = is_grad_enabled() and (
+            self._node is not None or (isinstance(value, TensorBase) and value._node is not None)
+        )
+        if not recorded:
+            held = _is_held(self)
+            self._data[index] = value._data if isinstance(value, TensorBase) else operand(value, _SETITEM)
+            if held:
+                graph.note_write(self._data)
+            return
+        _check_recordable(self, "t[i] = v")
+        alone = not _is_held(self)
+        made = (indexing.setitem_ if alone else indexing.setitem)(self, index, value)
+        self._data, self._node = made._data, made._node
+
+    # ------------------------------------------------------------------------------------------------- elementwise
+
+    def exp(self) -> Tensor:
+        """eˣ: see :func:`tinytensor.exp`."""
+        return el.exp(self)
+
+    def log(self) -> Tensor:
+        """ln x: see :func:`tinytensor.log`."""
+        return el.log(self)
+
+    def sqrt(self) -> Tensor:
+        """√x: see :func:`tinytensor.sqrt`."""
+        return el.sqrt(self)
+
+    def square(self) -> Tensor:
+        """x²: see :func:`tinytensor.square`."""
+        return el.square(self)
+
+    def reciprocal(self) -> Tensor:
+        """1/x: see :func:`tinytensor.reciprocal`."""
+        return el.reciprocal(self)
+
+    def sin(self) -> Tensor:
+        """sin x: see :func:`tinytensor.sin`."""
+        return el.sin(self)
+
+    def cos(self) -> Tensor:
+        """cos x: see :func:`tinytensor.cos`."""
+        return el.cos(self)
+
+    def tanh(self) -> Tensor:
+        """tanh x: see :func:`tinytensor.tanh`."""
+        return el.tanh(self)
+
+    def sigmoid(self) -> Tensor:
+        """1/(1 + e⁻ˣ): see :func:`tinytensor.sigmoid`."""
+        return el.sigmoid(self)
+
+    def relu(self) -> Tensor:
+        """max(x, 0): see :func:`tinytensor.relu`."""
+        return el.relu(self)
+
+    def abs(self) -> Tensor:
+        """The absolute value: see :func:`tinytensor.abs`."""
+        return el.abs(self)
+
+    def sign(self) -> Tensor:
+        """−1, 0 or 1: see :func:`tinytensor.sign`."""
+        return el.sign(self)
+
+    def pow(self, exponent: Operand) -> Tensor:
+        """xʸ: see :func:`tinytensor.power`."""
+        return self**exponent
+
+    def maximum(self, other: Operand) -> Tensor:
+        """The larger of two: see :func:`tinytensor.maximum`."""
+        return el.maximum(self, other)
+
+    def minimum(self, other: Operand) -> Tensor:
+        """The smaller of two: see :func:`tinytensor.minimum`."""
+        return el.minimum(self, other)
+
+    def clip(self, min: Operand | None = None, max: Operand | None = None) -> Tensor:
+        """x held between bounds: see :func:`tinytensor.clip`."""
+        return el.clip(self, min, max)
+
+    def clamp(self, min: Operand | None = None, max: Operand | None = None) -> Tensor:
+        """PyTorch's name of :meth:`clip`."""
+        return el.clip(self, min, max)
+
+    def astype(self, dtype: DType) -> Tensor:
+        """x in another dtype; integers and booleans leave the graph.   (:meth:`numpy.ndarray.astype`)"""
+        kind = np.dtype(dtype)
+        if kind.kind == "f" and self._data.dtype.kind == "f":
+            return el.astype(self, kind)
+        if self._node is not None and is_grad_enabled():
+            raise TypeError(f"astype: {kind} has no gradient; use t.detach().astype({kind.name!r})")
+        t: Tensor = wrap(self._data.astype(_supported(kind)), None)
+        return t
+
+    def to(self, dtype: DType) -> Tensor:
+        """PyTorch's name of :meth:`astype`."""
+        return self.astype(dtype)
+
+    def float(self) -> Tensor:
+        """x as float32.   (``torch.Tensor.float``)"""
+        return self.astype(np.float32)
+
+    def double(self) -> Tensor:
+        """x as float64.   (``torch.Tensor.double``)"""
+        return self.astype(np.float64)
+
+    # -------------------------------------------------------------------------------------------------- reductions
+
+    def sum(self, axis: Axis = None, keepdims: bool = False, **aliases: Any) -> Tensor:
+        """Σ x: see :func:`tinytensor.sum`. ``dim`` and ``keepdim`` are understood too, here and below."""
+        return red.sum(self, axis, keepdims) if not aliases else red.sum(self, **_given(aliases, axis, keepdims))
+
+    def mean(self, axis: Axis = None, keepdims: bool = False, **aliases: Any) -> Tensor:
+        """The mean: see :func:`tinytensor.mean`."""
+        return red.mean(self, axis, keepdims) if not aliases else red.mean(self, **_given(aliases, axis, keepdims))
+
+    def max(self, axis: Axis = None, keepdims: bool = False, **aliases: Any) -> Tensor:
+        """The largest value (the value alone, as in NumPy): see :func:`tinytensor.max`."""
+        return red.max(self, axis, keepdims) if not aliases else red.max(self, **_given(aliases, axis, keepdims))
+
+    def min(self, axis: Axis = None, keepdims: bool = False, **aliases: Any) -> Tensor:
+        """The smallest value (the value alone, as in NumPy): see :func:`tinytensor.min`."""
+        return red.min(self, axis, keepdims) if not aliases else red.min(self, **_given(aliases, axis, keepdims))
+
+    def prod(self, axis: Axis = None, keepdims: bool = False, **aliases: Any) -> Tensor:
+        """Π x: see :func:`tinytensor.prod`."""
+        return red.prod(self, axis, keepdims) if not aliases else red.prod(self, **_given(aliases, axis, keepdims))
+
+    def var(self, axis: Axis = None, ddof: Any = 0, keepdims: bool = False, **aliases: Any) -> Tensor:
+        """The variance, over n − ddof, ddof = 0 as in NumPy: see :func:`tinytensor.var`."""
+        if aliases:
+            return red.var(self, **_given(aliases, axis, keepdims, ddof))
+        return red.var(self, axis, ddof, keepdims)
+
+    def std(self, axis: Axis = None, ddof: Any = 0, keepdims: bool = False, **aliases: Any) -> Tensor:
+        """The standard deviation, over n − ddof, ddof = 0 as in NumPy: see :func:`tinytensor.std`."""
+        if aliases:
+            return red.std(self, **_given(aliases, axis, keepdims, ddof))
+        return red.std(self, axis, ddof, keepdims)
+
+    def logsumexp(self, axis: Axis = None, keepdims: bool = False, **aliases: Any) -> Tensor:
+        """ln Σ eˣ: see :func:`tinytensor.logsumexp`."""
+        return red.logsumexp(self, **_given(aliases, axis, keepdims))
+
+    def softmax(self, axis: Axis = -1, **aliases: Any) -> Tensor:
+        """eˣ / Σ eˣ: see :func:`tinytensor.softmax`."""
+        return red.softmax(self, axis) if not aliases else red.softmax(self, **aliases)
+
+    def log_softmax(self, axis: Axis = -1, **aliases: Any) -> Tensor:
+        """ln softmax: see :func:`tinytensor.log_softmax`."""
+        return red.log_softmax(self, axis) if not aliases else red.log_softmax(self, **aliases)
+
+    def cumsum(self, axis: int | None = None, **aliases: Any) -> Tensor:
+        """Running sums: see :func:`tinytensor.cumsum`."""
+        return red.cumsum(self, axis) if not aliases else red.cumsum(self, **aliases)
+
+    def argmax(self, axis: int | None = None, keepdims: bool = False, dim: int | None = None) -> Tensor:
+        """Index of the largest element (int, no gradient)."""
+        t: Tensor = wrap(self._data.argmax(axis if dim is None else dim, keepdims=keepdims), None)
+        return t
+
+    def argmin(self, axis: int | None = None, keepdims: bool = False, dim: int | None = None) -> Tensor:
+        """Index of the smallest element (int, no gradient)."""
+        t: Tensor = wrap(self._data.argmin(axis if dim is None else dim, keepdims=keepdims), None)
+        return t
+
+    def any(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Whether any element is true (bool, no gradient)."""
+        t: Tensor = wrap(self._data.any(axis, keepdims=keepdims), None)
+        return t
+
+    def all(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """Whether all elements are true (bool, no gradient)."""
+        t: Tensor = wrap(self._data.all(axis, keepdims=keepdims), None)
+        return t
+
+    # ------------------------------------------------------------------------------------------------------- shape
+
+    def reshape(self, *shape_: Any) -> Tensor:
+        """The same elements in another shape: ``t.reshape(2, 3)`` or ``t.reshape((2, 3))``."""
+        return shape.reshape(self, shape_[0] if len(shape_) == 1 else shape_)
+
+    def flatten(self) -> Tensor:
+        """One axis, as a copy.   (:meth:`numpy.ndarray.flatten`)"""
+        return shape.copy(shape.reshape(self, -1))
+
+    def ravel(self) -> Tensor:
+        """One axis, as a view where possible.   (:meth:`numpy.ndarray.ravel`)"""
+        return shape.reshape(self, -1)
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """The axes in another order: ``t.transpose(2, 0, 1)``, reversed if none is given (NumPy's meaning)."""
+        if len(axes) == 1 and not isinstance(axes[0], (int, np.integer)):
+            axes = axes[0]
+        return shape.transpose(self, axes or None)
+
+    def permute(self, *axes: Any) -> Tensor:
+        """PyTorch's name of :meth:`transpose` with all axes."""
+        return self.transpose(*axes)
+
+    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
+        """Two axes exchanged."""
+        return shape.swapaxes(self, axis1, axis2)
+
+    def squeeze(self, axis: Axis = None, **aliases: Any) -> Tensor:
+        """Axes of length 1 removed."""
+        return shape.squeeze(self, axis) if not aliases else shape.squeeze(self, **aliases)
+
+    def unsqueeze(self, axis: int = _UNSET, **aliases: Any) -> Tensor:
+        """An axis of length 1 inserted: PyTorch's name of :func:`tinytensor.expand_dims`."""
+        return shape.expand_dims(self, **aliases) if axis is _UNSET else shape.expand_dims(self, axis, **aliases)
+
+    def broadcast_to(self, shape_: Shape) -> Tensor:
+        """Repeated to a larger shape, without a copy."""
+        return shape.broadcast_to(self, shape_)
+
+    def flip(self, axis: Axis = None, **aliases: Any) -> Tensor:
+        """The order of the elements reversed."""
+        return shape.flip(self, axis, **aliases)
+
+    def split(self, indices_or_sections: Any, axis: int = 0, **aliases: Any) -> list[Tensor]:
+        """Cut into sections, as :func:`numpy.split` does (not into pieces of a given size, as PyTorch's)."""
+        return shape.split(self, indices_or_sections, **(aliases or {"axis": axis}))
+
+    def take(self, indices: Any, axis: int | None = None) -> Tensor:
+        """Elements along an axis."""
+        return indexing.take(self, indices, axis)
+
+    # ---------------------------------------------------------------------------------------------------- products
+
+    def dot(self, other: Operand) -> Tensor:
+        """NumPy's dot product."""
+        return linalg.dot(self, other)
+
+    def matmul(self, other: Operand) -> Tensor:
+        """The matrix product, as ``@``."""
+        return linalg.matmul(self, other)
+
+    def outer(self, other: Operand) -> Tensor:
+        """Every product of two elements."""
+        return linalg.outer(self, other)
+
+
+use_tensor_class(Tensor)
+
+
+# ------------------------------------------------------------------------------------------------------------- making
+
+
+def _supported(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    if dtype.kind not in "biufc":
+        hint = " Object arrays of Value are used as they are, without tt.tensor." if dtype.kind == "O" else ""
+        raise TypeError(f"tensor: expected numbers or booleans, got an array of {dtype}.{hint}")
+    return dtype
+
+
+def _check_differentiable(dtype: np.dtype[Any]) -> None:
+    if dtype.kind != "f":
+        raise TypeError(
+            f"requires_grad: only floating tensors have gradients, this one is {dtype}. Write 3.0 instead of 3, or use "
+            "t.astype(float)."
+        )
+
+
+def tensor(data: Any, dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """A tensor with a copy of ``data``: a number, nested lists, an ndarray, a tensor.
+
+    The dtype is NumPy's: float64 for Python floats, an ndarray's own. ``requires_grad`` makes it a leaf that
+    ``backward()`` gives a gradient. Raises TypeError for what is not numbers, and for integers that require grad.
+
+    >>> import tinytensor as tt
+    >>> tt.tensor([[1, 2], [3, 4]], dtype="float32", requires_grad=True)
+    tensor([[1., 2.],
+            [3., 4.]], dtype=float32, requires_grad=True)
+    """
+    if isinstance(data, TensorBase):
+        data = data._data
+    elif isinstance(data, (list, tuple)) and _holds_tensors(data):
+        raise TypeError("tensor: a list of tensors would lose their gradients; use tt.stack(list), or t.item() for numbers")
+    try:
+        array = np.array(data, dtype, order="C")
+    except ValueError as error:
+        raise ValueError(f"tensor: {error}") from None
+    _supported(array.dtype)
+    if requires_grad:
+        _check_differentiable(array.dtype)
+    t: Tensor = wrap(array, graph.leaf(array) if requires_grad else None)
+    return t
+
+
+def _holds_tensors(data: Any) -> bool:
+    return any(
+        (isinstance(x, TensorBase) and x._node is not None) or (isinstance(x, (list, tuple)) and _holds_tensors(x))
+        for x in data
+    )
+
+
+def from_numpy(array: Array) -> Tensor:
+    """A tensor that shares the memory of an ndarray.   (``torch.from_numpy``)
+
+    >>> import numpy as np, tinytensor as tt
+    >>> a = np.zeros(2)
+    >>> t = tt.from_numpy(a)
+    >>> a[0] = 5.0
+    >>> t
+    tensor([5., 0.])
+    """
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"from_numpy: expected an ndarray, got {type(array).__name__}; use tt.tensor(...)")
+    _supported(array.dtype)
+    t: Tensor = wrap(array if type(array) is np.ndarray else np.asarray(array), None)
+    t._viewed = True
+    return t
+
+
+def _rebuild(cls: type[Tensor], data: Array, node: Node | None) -> Tensor:
+    t: Tensor = object.__new__(cls)
+    t._data, t._node = data, node
+    return t
+
+
+def _given(aliases: dict[str, Any], axis: Any, keepdims: bool, ddof: Any = 0) -> dict[str, Any]:
+    """The keyword arguments of a reduction, of those that are not at their defaults."""
+    named = {"axis": (axis, None), "keepdims": (keepdims, False), "ddof": (ddof, 0)}
+    return {**{key: value for key, (value, default) in named.items() if value is not default}, **aliases}
+
+
+# ----------------------------------------------------------------------------------------------------- writing in place
+# NumPy's meaning of a write is that everyone who looks at the memory sees it. A write in place is therefore done where
+# nothing is recorded; and where something is recorded, if nobody else holds the array, or if only nodes hold it (they
+# need the old values: the write goes into a copy). A write that views or aliases would have to see, with a gradient,
+# is refused. Reference counts tell whether somebody holds the array; `_viewed` tells whether views were handed out.
+
+_SETITEM: Any = type("_", (), {"name": "t[i] = v"})
+
+
+def _is_held(t: Tensor) -> bool:
+    """Whether anything but ``t`` holds its array, or the memory that it looks at."""
+    if sys.getrefcount(t._data) > _REFS_DATA:
+        return True
+    base = t._data.base
+    return base is not None and (type(base) is not np.ndarray or sys.getrefcount(base) > _REFS_BASE)
+
+
+def _check_recordable(t: Tensor, what: str) -> None:
+    """Raise if a recorded write into ``t`` cannot be given its meaning."""
+    if t._node is not None and t._node.op is None:
+        raise RuntimeError(
+            f"{what}: a leaf that requires grad cannot be written into while operations are recorded. Update it under "
+            "`with tt.no_grad():`, or work on a copy: t = t.clone()."
+        )
+    if _is_held(t) and (getattr(t, "_viewed", False) or t._data.base is not None):
+        raise RuntimeError(
+            f"{what}: the tensor shares its memory with a view or an alias, which a recorded write would leave behind. "
+            "Write into the base, or into a copy: t = t.clone()."
+        )
+
+
+def _update(t: Tensor, ufunc: Any, function: Callable[..., Any], other: Any, symbol: str) -> Tensor:
+    """t ∘= other."""
+    recorded = is_grad_enabled() and (t._node is not None or (isinstance(other, TensorBase) and other._node is not None))
+    if not recorded:
+        value = other._data if isinstance(other, TensorBase) else operand(other, _SETITEM)
+        held = _is_held(t)
+        ufunc(t._data, value, out=t._data)
+        if held:
+            graph.note_write(t._data)
+        return t
+    _check_recordable(t, f"t {symbol} u")
+    made = function(t, other)
+    if made.shape != t.shape:
+        raise ValueError(f"t {symbol} u: the result has shape {made.shape}, t has {t.shape}; write t = t + u instead")
+    if made.dtype != t.dtype:
+        if not np.can_cast(made.dtype, t.dtype, "same_kind"):
+            raise TypeError(f"t {symbol} u: cannot keep a result of {made.dtype} in a tensor of {t.dtype}")
+        made = el.astype(made, t.dtype)
+    t._data, t._node = made._data, made._node
+    return t
+
+
+def _calibrate() -> tuple[int, int, int]:
+    """The reference counts that a lonely array shows at the places that look at them (they depend on the interpreter)."""
+    seen: list[int] = []
+    t = wrap(np.zeros(2)[1:], None)
+    t._data, seen_base = t._data, []
+    seen.append(_probe(t, seen_base))
+    return seen[0], seen_base[0], _probe_setter(t)
+
+
+def _probe(t: Tensor, seen_base: list[int]) -> int:
+    count = sys.getrefcount(t._data)
+    base = t._data.base
+    seen_base.append(sys.getrefcount(base))
+    return count
+
+
+class _Probe:
+    __slots__ = ("_data", "seen")
+
+    @property
+    def data(self) -> Any:
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        self.seen = sys.getrefcount(value)
+
+
+def _probe_setter(t: Tensor) -> int:
+    probe = _Probe()
+    probe._data = np.zeros(2)
+    probe.data -= 0
+    return probe.seen
+
+
+_REFS_DATA, _REFS_BASE, _REFS_SETTER = _calibrate()
+
+
+def as_index(value: SupportsIndex) -> int:
+    """An int from anything that can be one."""
+    return operator.index(value)

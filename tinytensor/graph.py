@@ -284,7 +284,7 @@ def walk(
                 if new.shape != parent.shape:
                     if not op.broadcasts:
                         raise _wrong_shape(op, k, new.shape, parent.shape)
-                    new = op.sum_to(new, parent.shape)
+                    new = (op.sum_to if create_graph else op.sum_arrays)(new, parent.shape)
                 if new.dtype is not parent.dtype and new.dtype != parent.dtype:
                     new = op.cast(new, parent.dtype)
                 if old is None:

@@ -110,7 +110,8 @@ class Op(Signature):
 
     __slots__ = ("key", "forward", "names", "inputs", "options", "out", "variadic", "pulls", "into", "joint",
                  "broadcasts", "outputs", "element", "reads", "shapes", "keeps", "drops_own", "part")  # fmt: skip
-    sum_to: Any  # the two primitives that the walk itself needs
+    sum_to: Any  # the two primitives that the walk itself needs, and the first one's bare forward function
+    sum_arrays: Any
     cast: Any
 
     def __init__(self, function: Callable[..., Any], forward: Callable[..., Any], rules: dict[str, Any], joint: Any,
@@ -221,7 +222,10 @@ class Op(Signature):
 
     def plain(self, values: Any) -> Any:
         """The forward function on plain arrays, numbers and object arrays of ``Value``."""
-        values = [_asarray(v) if isinstance(v, (list, tuple)) and i in self.inputs else v for i, v in enumerate(values)]
+        for i in self.inputs:
+            if type(values[i]) in (list, tuple):
+                values = list(values)
+                values[i] = _asarray(values[i])
         if self.element is not None and any(_asarray(values[i]).dtype == object for i in self.inputs):
             return _elementwise(self.element, [values[i] for i in self.inputs], [values[i] for i in self.options])
         return self.forward(*values)
@@ -328,9 +332,7 @@ def _parts(outs: Any, whole: Node) -> tuple[Any, ...]:
 
 def _unary(op: Op) -> Callable[..., Any]:
     forward, kept = op.forward, op.keep((True,))
-    keep_x, keep_out, size = 0 in kept, op.out in kept, len(op.names)
-    if size > 2:
-        return _general(op)
+    keep_x, keep_out = 0 in kept, op.out in kept
 
     def apply(x: Any) -> Any:
         if not isinstance(x, TensorBase):
@@ -359,8 +361,6 @@ def _unary(op: Op) -> Callable[..., Any]:
 
 def _binary(op: Op) -> Callable[..., Any]:
     forward = op.forward
-    if len(op.names) > 3:
-        return _general(op)
 
     def masks(kept: tuple[int, ...]) -> int:
         return (0 in kept) + 2 * (1 in kept) + 4 * (2 in kept)
@@ -410,98 +410,170 @@ def _binary(op: Op) -> Callable[..., Any]:
     return apply
 
 
-def _general(op: Op) -> Callable[..., Any]:
-    forward, inputs, options, n, variadic = op.forward, op.inputs, op.options, len(op.params), op.variadic
-    blank = [None] * len(op.names)
-    shapes, has_needs, out_at = op.shapes, op.names[-1] == "needs", op.out
+def _one(op: Op) -> Callable[..., Any]:
+    """One differentiable input, the first, and options."""
+    forward, n, out_at, shapes, kept = op.forward, len(op.params), op.out, op.shapes, op.keep((True,))
+    kept_options = [at for at in kept if 0 < at < out_at]
+    keep_x, keep_out, blank = 0 in kept, out_at in kept, [None] * len(op.names)
 
     def apply(*args: Any, **kwargs: Any) -> Any:
-        if variadic:
-            values = [*args[: n - 1]]
-            xs, nodes, tensor = list(args[n - 1 :]), [], False
-            for i, x in enumerate(xs):
-                if isinstance(x, TensorBase):
-                    xs[i], tensor = x._data, True
-                    nodes.append(x._node)
-                else:
-                    nodes.append(None)
-            if tensor:
-                xs = [x if type(x) is _ndarray else _asarray(operand(x, op)) for x in xs]
-        else:
-            values = list(args if not kwargs and len(args) == n else op.bind(args, kwargs))
-            nodes, tensor = [], False
-            for at in inputs:
-                x = values[at]
-                if isinstance(x, TensorBase):
-                    values[at], tensor = x._data, True
-                    nodes.append(x._node)
-                else:
-                    nodes.append(None)
+        if kwargs or len(args) != n:
+            args = op.bind(args, kwargs)
+        x, *options = args
+        for i, option in enumerate(options):
+            if isinstance(option, TensorBase):
+                options[i] = _constant(op, i + 1, option)
+                x = x if isinstance(x, TensorBase) else wrap(x, None)
+        if not isinstance(x, TensorBase):
+            return op.plain(args)
+        a, parent = x._data, x._node
+        out = forward(a, *options)
+        if type(out) is not _ndarray:
+            out = _asarray(out)
+        elif out.base is not None:  # perhaps a view: a later write in place must know of it
+            x._viewed = True
+        t = _new(_Tensor)
+        t._data = out
+        if parent is None or not is_grad_enabled():
+            t._node = None
+            return t
+        saved: list[Any] = blank[:]
+        if keep_x:
+            saved[0] = a
+        if keep_out:
+            saved[out_at] = out
+        for at in kept_options:
+            saved[at] = options[at - 1]
+        for at, (_, kind) in enumerate(shapes, out_at + 1):
+            saved[at] = a.shape if kind == "shape" else a.dtype
+        t._node = node = _new(Node)
+        node.seq = fresh()
+        node.op = op
+        node.parents = (parent,)
+        node.saved = saved
+        node.shape = out.shape
+        node.dtype = out.dtype
+        node.grad = False
+        return t
+
+    return apply
+
+
+def _general(op: Op) -> Callable[..., Any]:
+    """Any inputs and options, in any order; several outputs."""
+    forward, inputs, options, n, out_at = op.forward, op.inputs, op.options, len(op.params), op.out
+    shapes, has_needs, blank = op.shapes, op.names[-1] == "needs", [None] * len(op.names)
+
+    def apply(*args: Any, **kwargs: Any) -> Any:
+        values = list(args if not kwargs and len(args) == n else op.bind(args, kwargs))
+        nodes: list[Node | None] = []
+        tensors = []
+        for at in inputs:
+            x = values[at]
+            if isinstance(x, TensorBase):
+                values[at] = x._data
+                nodes.append(x._node)
+                tensors.append(x)
+            else:
+                nodes.append(None)
+        lifted = bool(tensors)
         for at in options:
             x = values[at]
             if isinstance(x, TensorBase):
-                if x._node is not None and is_grad_enabled():
-                    _refuse_option(op, at)
-                values[at], tensor = x._data, True
-        if not tensor:
-            return forward(*values, *[_asarray(x) if isinstance(x, list) else x for x in xs]) if variadic else op.plain(values)
-        if variadic:
-            out = forward(*values, *xs)
-            values.append(tuple(xs))
-        else:
-            for at in inputs:
-                if type(values[at]) is not _ndarray and values[at] is not None:
-                    values[at] = operand(values[at], op)
-            out = forward(*values)
+                values[at], lifted = _constant(op, at, x), True
+        if not lifted:
+            return op.plain(values)
+        for at in inputs:
+            if type(values[at]) is not _ndarray and values[at] is not None:
+                values[at] = operand(values[at], op)
+        out = forward(*values)
+        if type(out) is _ndarray and out.base is not None:
+            for x in tensors:
+                x._viewed = True
         needs = tuple([node is not None for node in nodes])
-        recorded = True in needs and is_grad_enabled()
-        if op.outputs:
-            out = tuple([o if type(o) is _ndarray else _asarray(o) for o in out])
-            if not recorded:
-                return tuple([wrap(o, None) for o in out])
-        else:
-            if type(out) is not _ndarray:
-                out = _asarray(out)
-            elif out.base is not None:  # perhaps a view: a later write in place must know of it
-                for x in (*args, *kwargs.values()):
-                    if isinstance(x, TensorBase):
-                        x._viewed = True
-            t = _new(_Tensor)
-            t._data = out
-            if not recorded:
-                t._node = None
-                return t
-        node = _new(Node)
-        node.seq = fresh()
-        node.op = op
-        node.parents = tuple(nodes)
+        if True not in needs or not is_grad_enabled():
+            return _results(op, out, None)
         saved: list[Any] = blank[:]
         for at in op.keep(needs):
             if at < out_at:
                 saved[at] = values[at]
             elif at == out_at:
                 saved[at] = out
-        if variadic and saved[n - 1] is not None and op.drops_own and sum(needs) == 1:
-            saved[n - 1] = tuple([None if needed else x for x, needed in zip(values[n - 1], needs, strict=True)])
         for j, (at, kind) in enumerate(shapes, out_at + 1):
-            x = values[at]
-            saved[j] = tuple([getattr(a, kind) for a in x]) if variadic else getattr(x, kind)
+            saved[j] = np.shape(values[at]) if kind == "shape" else np.asarray(values[at]).dtype
         if has_needs:
             saved[-1] = needs
-        node.saved = saved
-        node.grad = False
-        if op.outputs:
-            node.shape, node.dtype = tuple([o.shape for o in out]), None
-            return _parts(out, node)
-        node.shape = out.shape
-        node.dtype = out.dtype
-        t._node = node
-        return t
+        return _results(op, out, _node(op, tuple(nodes), saved))
 
     return apply
 
 
-_RECORDERS = {1: _unary, 2: _binary}
+def _variadic(op: Op) -> Callable[..., Any]:
+    """Options first, then any number of inputs, all under one rule."""
+    forward, n_options, out_at, shapes, blank = op.forward, len(op.params) - 1, op.out, op.shapes, [None] * len(op.names)
+
+    def apply(*args: Any) -> Any:
+        options, xs = args[:n_options], args[n_options:]
+        if not any([isinstance(x, TensorBase) for x in xs]):
+            return forward(*options, *[_asarray(x) for x in xs])
+        nodes = tuple([x._node if isinstance(x, TensorBase) else None for x in xs])
+        arrays = tuple([x._data if isinstance(x, TensorBase) else _asarray(operand(x, op)) for x in xs])
+        out = forward(*options, *arrays)
+        if type(out) is _ndarray and out.base is not None:
+            for x in xs:
+                if isinstance(x, TensorBase):
+                    x._viewed = True
+        needs = tuple([node is not None for node in nodes])
+        if True not in needs or not is_grad_enabled():
+            return _results(op, out, None)
+        saved: list[Any] = blank[:]
+        for at in op.keep(needs):
+            saved[at] = options[at] if at < n_options else arrays if at == n_options else out if at == out_at else None
+        if saved[n_options] is not None and op.drops_own and sum(needs) == 1:
+            saved[n_options] = tuple([None if needed else x for x, needed in zip(arrays, needs, strict=True)])
+        for j, (_, kind) in enumerate(shapes, out_at + 1):
+            saved[j] = tuple([getattr(x, kind) for x in arrays])
+        return _results(op, out, _node(op, nodes, saved))
+
+    return apply
+
+
+def _constant(op: Op, at: int, option: TensorBase) -> Any:
+    """The array of a tensor that stands where there is no derivative."""
+    if option._node is not None and is_grad_enabled():
+        _refuse_option(op, at)
+    return option._data
+
+
+def _node(op: Op, parents: tuple[Node | None, ...], saved: Any) -> Node:
+    node = _new(Node)
+    node.seq, node.op, node.parents, node.saved, node.grad = fresh(), op, parents, saved, False
+    return node
+
+
+def _results(op: Op, out: Any, node: Node | None) -> Any:
+    """The output as a tensor, the outputs as a tuple of them."""
+    if op.outputs:
+        outs = tuple([o if type(o) is _ndarray else _asarray(o) for o in out])
+        if node is None:
+            return tuple([wrap(o, None) for o in outs])
+        node.shape, node.dtype = tuple([o.shape for o in outs]), None
+        return _parts(outs, node)
+    t = wrap(out, node)
+    if node is not None:
+        node.shape, node.dtype = t._data.shape, t._data.dtype
+    return t
+
+
+def _recorder(op: Op) -> Callable[..., Any]:
+    """The leanest function that can record this op."""
+    if op.variadic:
+        return _variadic(op)
+    if op.outputs or op.joint or op.into is not None and op.inputs != (0,) or "needs" in op.names:
+        return _general(op)
+    if op.inputs == (0,):
+        return _unary(op) if len(op.names) == 2 else _one(op)
+    return _binary(op) if op.inputs == (0, 1) and len(op.names) == 3 else _general(op)
 
 
 def primitive(
@@ -534,10 +606,8 @@ def primitive(
         native = bool(numpy_functions) and isinstance(numpy_functions[0], np.ufunc)
         forward = numpy_functions[0] if native else function
         op = Op(function, forward, rules, joint, inputs, into or {}, broadcasts, outputs, element)
-        simple = op.options == () and not (op.variadic or joint or into or outputs)
-        apply = _RECORDERS.get(len(op.inputs), _general)(op) if simple else _general(op)
         OPS[op.key] = op
-        return _publish(apply, function, numpy_functions, op)
+        return _publish(_recorder(op), function, numpy_functions, op)
 
     return decorate
 
@@ -596,6 +666,7 @@ def cast(x: Any, dtype: Any) -> Any:
 
 
 Op.sum_to = staticmethod(sum_to)
+Op.sum_arrays = staticmethod(sum_to.__wrapped__)  # type: ignore[attr-defined]
 Op.cast = staticmethod(cast)
 
 #: The op of one output of an op with several. It has no rule: the walk collects its cotangent.

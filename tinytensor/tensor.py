@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -816,6 +816,13 @@ def _is_held(t: Tensor) -> bool:
     return base is not None and (type(base) is not np.ndarray or sys.getrefcount(base) > _REFS_BASE)
 
 
+def updating(t: Tensor) -> Any:
+    """The array of ``t``, about to be written into; what others hold of it is noted for their backward to complain."""
+    if _is_held(t):
+        graph.note_write(t._data)
+    return t._data
+
+
 def _check_recordable(t: Tensor, what: str) -> None:
     """Raise if a recorded write into ``t`` cannot be given its meaning."""
     if t._node is not None and t._node.op is None:
@@ -888,8 +895,3 @@ def _probe_setter(t: Tensor) -> int:
 
 
 _REFS_DATA, _REFS_BASE, _REFS_SETTER = _calibrate()
-
-
-def as_index(value: SupportsIndex) -> int:
-    """An int from anything that can be one."""
-    return operator.index(value)

@@ -1,0 +1,215 @@
+"""Layers: linear maps, activations, and how they are put in a row."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+
+from tinytensor import creation
+from tinytensor import scalar as _scalar
+from tinytensor.nn.module import Module
+from tinytensor.nn.parameter import Parameter, as_input, floating
+from tinytensor.ops import elementwise as el
+from tinytensor.ops import linalg
+
+if TYPE_CHECKING:
+    from tinytensor.tensor import Tensor
+    from tinytensor.typing import DType, Operand
+
+__all__ = ["MLP", "Linear", "ReLU", "Sequential", "Sigmoid", "Tanh"]
+
+
+class Linear(Module):
+    """x Wᵀ + b: weight (out, in), bias (out,), both drawn from U(−1/√in, 1/√in).   (``torch.nn.Linear``)
+
+    ``rng`` is a :func:`tinytensor.rng`; without it the shared generator is used (:func:`tinytensor.manual_seed`).
+    Inputs (..., in) are cast to the dtype of the weight.
+
+    >>> import tinytensor as tt
+    >>> layer = tt.nn.Linear(2, 3, rng=tt.rng(0))
+    >>> layer(tt.ones((5, 2))).shape
+    (5, 3)
+    """
+
+    weight: Parameter
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        dtype: DType = None,
+        rng: creation.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if in_features < 0 or out_features < 0:
+            raise ValueError(f"Linear: sizes must not be negative, got {in_features} and {out_features}")
+        kind = floating(dtype)
+        draw = (rng or creation.default_rng()).numpy
+        bound = 1 / math.sqrt(in_features) if in_features else 0.0
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = Parameter(draw.uniform(-bound, bound, (out_features, in_features)), kind)
+        self.bias = Parameter(draw.uniform(-bound, bound, out_features), kind) if bias else None
+
+    def forward(self, x: Operand) -> Tensor:
+        """x (..., in) → (..., out)."""
+        weight = self.weight
+        return linalg.linear(as_input(x, weight._data.dtype, "Linear"), weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """in_features, out_features, bias."""
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+
+class ReLU(Module):
+    """max(x, 0): see :func:`tinytensor.relu`.
+
+    >>> import tinytensor as tt
+    >>> tt.nn.ReLU()(tt.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
+
+    def forward(self, x: Operand) -> Tensor:
+        """Any shape."""
+        return el.relu(x)
+
+
+class Tanh(Module):
+    """tanh x: see :func:`tinytensor.tanh`.
+
+    >>> import tinytensor as tt
+    >>> tt.nn.Tanh()(tt.tensor([0.0]))
+    tensor([0.])
+    """
+
+    def forward(self, x: Operand) -> Tensor:
+        """Any shape."""
+        return el.tanh(x)
+
+
+class Sigmoid(Module):
+    """1/(1 + e⁻ˣ): see :func:`tinytensor.sigmoid`.
+
+    >>> import tinytensor as tt
+    >>> tt.nn.Sigmoid()(tt.tensor([0.0]))
+    tensor([0.5])
+    """
+
+    def forward(self, x: Operand) -> Tensor:
+        """Any shape."""
+        return el.sigmoid(x)
+
+
+class Sequential(Module):
+    """Modules applied one after the other; numbered as in PyTorch, so that weights can be exchanged.
+
+    >>> import tinytensor as tt
+    >>> model = tt.nn.Sequential(tt.nn.Linear(2, 4), tt.nn.ReLU(), tt.nn.Linear(4, 1))
+    >>> len(model), list(model.state_dict())
+    (3, ['0.weight', '0.bias', '2.weight', '2.bias'])
+    """
+
+    def __init__(self, *modules: Module) -> None:
+        super().__init__()
+        for k, module in enumerate(modules):
+            if not callable(module):
+                raise TypeError(f"Sequential: argument {k} is not a module, got {type(module).__name__}")
+        self._layers = list(modules)
+
+    def _members(self) -> Iterator[tuple[str, Any]]:
+        for k, module in enumerate(self._layers):
+            yield str(k), module
+
+    def forward(self, x: Any) -> Any:
+        """The last module's output."""
+        for module in self._layers:
+            x = module(x)
+        return x
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self._layers)
+
+    def __getitem__(self, k: int) -> Module:
+        return self._layers[k]
+
+
+_ACTIVATIONS: dict[str, type[Module]] = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}
+
+
+class MLP(Sequential):
+    """A multilayer perceptron: ``nin`` inputs, layers of ``nouts`` outputs, an activation after all but the last.
+
+    The batched form of micrograd's ``MLP``; a :class:`Sequential` of :class:`Linear` and activations.
+
+    >>> import tinytensor as tt
+    >>> model = tt.nn.MLP(2, [16, 16, 1])
+    >>> sum(p.size for p in model.parameters())
+    337
+    >>> model(tt.ones((100, 2))).shape
+    (100, 1)
+    """
+
+    def __init__(
+        self,
+        nin: int,
+        nouts: Sequence[int],
+        activation: str = "relu",
+        dtype: DType = None,
+        rng: creation.Generator | None = None,
+    ) -> None:
+        if activation not in _ACTIVATIONS:
+            raise ValueError(f"MLP: activation must be one of {', '.join(_ACTIVATIONS)}; got {activation!r}")
+        if not nouts:
+            raise ValueError("MLP: nouts must name at least one layer's size")
+        sizes = [nin, *nouts]
+        layers: list[Module] = []
+        for a, b in zip(sizes[:-1], sizes[1:], strict=True):
+            layers += [Linear(a, b, dtype=dtype, rng=rng), _ACTIVATIONS[activation]()]
+        super().__init__(*layers[:-1])
+        self.sizes, self.activation = sizes, activation
+
+    @property
+    def linears(self) -> list[Linear]:
+        """The linear layers, first to last."""
+        return [layer for layer in self._layers if isinstance(layer, Linear)]
+
+    @classmethod
+    def from_scalar(cls, mlp: _scalar.MLP, dtype: DType = None) -> MLP:
+        """The same network as a :class:`tinytensor.scalar.MLP`: same weights, outputs and gradients.
+
+        >>> import random, tinytensor as tt
+        >>> random.seed(1)
+        >>> small = tt.scalar.MLP(2, [3, 1])
+        >>> big = tt.nn.MLP.from_scalar(small, dtype="float64")
+        >>> bool(abs(big([[0.5, -1.0]]).item() - small([0.5, -1.0]).data) < 1e-15)
+        True
+        """
+        weights = [[[w.data for w in neuron.w] for neuron in layer.neurons] for layer in mlp.layers]
+        made = cls(len(weights[0][0]), [len(layer) for layer in weights], mlp.layers[0].neurons[0].activation, dtype=dtype)
+        for linear, rows, layer in zip(made.linears, weights, mlp.layers, strict=True):
+            assert linear.bias is not None
+            linear.weight.data[...] = rows
+            linear.bias.data[...] = [neuron.b.data for neuron in layer.neurons]
+        return made
+
+    def to_scalar(self) -> _scalar.MLP:
+        """The same network on scalar :class:`tinytensor.Value`; its weights are Python floats."""
+        state = random.getstate()  # the weights that are drawn are thrown away: leave the user's sequence alone
+        made = _scalar.MLP(self.sizes[0], self.sizes[1:], activation=self.activation)
+        random.setstate(state)
+        for linear, layer in zip(self.linears, made.layers, strict=True):
+            assert linear.bias is not None
+            for row, b, neuron in zip(linear.weight.data, linear.bias.data, layer.neurons, strict=True):
+                neuron.b.data = float(b)
+                for w, value in zip(neuron.w, row, strict=True):
+                    w.data = float(value)
+        return made
+
+

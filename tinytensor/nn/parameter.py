@@ -1,0 +1,73 @@
+"""``Parameter``, the tensor that a module learns, and the dtype that parameters have by default."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinytensor.primitive import TensorBase, wrap
+from tinytensor.tensor import Tensor, tensor
+from tinytensor.typing import DType
+
+__all__ = ["Parameter", "as_input", "get_default_dtype", "set_default_dtype"]
+
+_default: np.dtype[Any] = np.dtype(np.float32)
+
+
+def get_default_dtype() -> np.dtype[Any]:
+    """The dtype of new parameters, float32 unless :func:`set_default_dtype` was called.
+
+    >>> import tinytensor as tt
+    >>> tt.get_default_dtype()
+    dtype('float32')
+    """
+    return _default
+
+
+def set_default_dtype(dtype: DType) -> None:
+    """Set the dtype of new parameters; arrays and tensors keep their own.   (``torch.set_default_dtype``)
+
+    >>> import tinytensor as tt
+    >>> tt.set_default_dtype("float64")
+    >>> tt.nn.Linear(2, 3).weight.dtype
+    dtype('float64')
+    >>> tt.set_default_dtype("float32")
+    """
+    global _default
+    _default = floating(dtype)
+
+
+def floating(dtype: DType) -> np.dtype[Any]:
+    """``dtype``, or the default for None; TypeError if it is not a floating one."""
+    found = _default if dtype is None else np.dtype(dtype)
+    if found.kind != "f":
+        raise TypeError(f"parameters have a floating dtype, got {found}")
+    return found
+
+
+class Parameter(Tensor):
+    """A leaf that requires grad and that a :class:`Module` finds among its attributes.   (``torch.nn.Parameter``)
+
+    >>> import tinytensor as tt
+    >>> tt.nn.Parameter([1.0, 2.0])
+    parameter([1., 2.], requires_grad=True)
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, dtype: DType = None, requires_grad: bool = True) -> None:
+        made = tensor(data, dtype, requires_grad)
+        self._data, self._node = made._data, made._node
+
+
+def as_input(x: Any, dtype: np.dtype[Any], op: str) -> Tensor:
+    """``x`` as a tensor in the dtype of the parameters that it meets."""
+    if not isinstance(x, TensorBase):
+        array = np.asarray(x)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"{op}: expected an array or a tensor of real numbers, got {type(x).__name__}")
+        return wrap(array if array.dtype == dtype else array.astype(dtype), None)  # type: ignore[no-any-return]
+    if x._data.dtype == dtype:
+        return x  # type: ignore[return-value]
+    return x.astype(dtype)  # type: ignore[attr-defined, no-any-return]

@@ -1,0 +1,329 @@
+"""Is a derivative right? Two witnesses: central differences, and the scalar engine running the same function."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinytensor.graph import no_grad
+from tinytensor.primitive import TensorBase
+from tinytensor.scalar import Value
+from tinytensor.tensor import tensor
+from tinytensor.transforms import grad
+
+if TYPE_CHECKING:
+    from tinytensor.typing import Array, Operand
+
+__all__ = ["against_scalar", "check_grads"]
+
+#: An input with more elements is probed along random directions, not along every coordinate.
+_MANY = 64
+_DIRECTIONS = 16
+
+
+# ------------------------------------------------------------------------------------------------ central differences
+
+
+def check_grads(
+    f: Callable[..., Any],
+    *arrays: Operand,
+    order: int = 2,
+    rtol: float | None = None,
+    atol: float | None = None,
+    eps: float | None = None,
+) -> None:
+    """Compare reverse-mode derivatives of f with central differences, in float64; raise AssertionError if they differ.
+
+    f takes as many tensors as arrays are given, and returns a tensor of any shape, or several (tuple, list, dict): they
+    are contracted with fixed random numbers. ``order`` 2 checks the gradient function too, as :func:`tinytensor.grad`
+    computes it, and so on. Every coordinate is probed; of an input with more than 64 elements, 16 random directions.
+
+    ``rtol`` (default 1e-6) is relative to each number, ``atol`` (default 1e-8) to the largest value or gradient, if
+    that is above 1. ``eps`` (default 1e-3) is the step, relative to max(1, ‖x‖∞); f must be smooth within it. The
+    error of the differences is of order eps⁶, so that a gradient wrong by a millionth is found. The message names the
+    function, the argument, the shapes, the index of the worst element and both numbers.
+
+    >>> import numpy as np, tinytensor as tt
+    >>> from tinytensor.testing import check_grads
+    >>> check_grads(lambda x, w: np.tanh(x @ w), np.ones((3, 2)), np.array([0.5, -1.0]))
+
+    >>> @tt.primitive(x=lambda g, x: g * 2.002 * x)   # wrong by 0.1 %
+    ... def squared(x):
+    ...     return x * x
+    >>> check_grads(squared, [1.0, 3.0])
+    Traceback (most recent call last):
+    AssertionError: check_grads: the gradient of squared with respect to argument 0 is wrong
+      arguments:           (2,)
+      results:             (2,)
+      worst at:            index (1,), of 2 wrong ones
+      reverse mode:        -6.614342973
+      central differences: -6.607735237
+      difference:          0.00661, allowed 6.7e-06
+    """
+    inputs = [np.array(a._data if isinstance(a, TensorBase) else a, dtype=float) for a in arrays]
+    if not inputs or order < 1:
+        raise TypeError(
+            f"check_grads: expected at least one array and an order of 1 or more, got {len(inputs)}, {order}"
+        )
+    probe = _Probe(
+        name=name_of(f),
+        inputs=inputs,
+        rtol=1e-6 if rtol is None else rtol,
+        atol=1e-8 if atol is None else atol,
+        eps=1e-3 if eps is None else eps,
+    )
+    for level in range(1, order + 1):
+        scalar = probe.contracted(f)
+        probe.check(scalar, level)
+        f = grad(scalar, argnums=tuple(range(len(inputs))))
+
+
+class _Probe:
+    """A function's inputs, and how closely its derivatives must agree there."""
+
+    def __init__(self, name: str, inputs: list[Array], rtol: float, atol: float, eps: float) -> None:
+        self.name, self.inputs, self.rtol, self.atol, self.eps = name, inputs, rtol, atol, eps
+        self.shapes = ""
+
+    def contracted(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        """The number Σ c · out of the results of f, with c fixed and random."""
+        with no_grad():
+            outs = [np.asarray(_plain(out)) for out in leaves_of(f(*map(tensor, self.inputs)))]
+        if not any(out.dtype.kind == "f" for out in outs):
+            raise TypeError(
+                f"check_grads: {self.name} returned no floating numbers, but {[str(o.dtype) for o in outs]}"
+            )
+        self.shapes = ", ".join(str(out.shape) for out in outs)
+        weights = [weights_for(k, out.shape) for k, out in enumerate(outs)]
+
+        def scalar(*args: Any) -> Any:
+            results = leaves_of(f(*args))
+            return sum(
+                (np.sum(c * out) for c, out, o in zip(weights, results, outs, strict=True) if o.dtype.kind == "f"),
+                start=tensor(0.0),
+            )
+
+        return scalar
+
+    def check(self, scalar: Callable[..., Any], level: int) -> None:
+        """Its gradient by ``backward()`` against differences of its value."""
+        leaves = [tensor(x, requires_grad=True) for x in self.inputs]
+        recorded, value = scalar(*leaves), self._value(scalar, self.inputs)
+        if not abs(recorded.item() - value) <= 1e-10 * max(1.0, abs(value)):
+            raise AssertionError(
+                f"check_grads: {self._what(level)} has another value when it is recorded\n"
+                f"  recorded:            {recorded.item():.12g}\n  not recorded:        {value:.12g}"
+            )
+        if recorded.requires_grad:
+            recorded.backward()
+        for k, (x, leaf) in enumerate(zip(self.inputs, leaves, strict=True)):
+            g = np.zeros(x.shape) if leaf.grad is None else leaf.grad
+            if g.shape != x.shape or g.dtype != x.dtype:
+                raise AssertionError(
+                    f"check_grads: {self._what(level)} with respect to argument {k} has shape {g.shape} and dtype "
+                    f"{g.dtype}, the argument {x.shape} and {x.dtype}"
+                )
+            self._compare(scalar, k, g, level, max(1.0, abs(value), float(np.abs(g).max(initial=0.0))))
+
+    def _compare(self, scalar: Callable[..., Any], k: int, g: Array, level: int, scale: float) -> None:
+        worst, wrong = (-1.0, ""), 0
+        for where, direction in _directions(self.inputs[k]):
+            got = float((g * direction).sum())
+            expected, uncertain = self._difference(scalar, k, direction)
+            allowed = self.atol * scale + self.rtol * max(abs(got), abs(expected))
+            off = abs(got - expected)
+            if off <= allowed:
+                continue
+            wrong += 1
+            badness = off / allowed if math.isfinite(off) else math.inf
+            if badness > worst[0]:
+                lines = [
+                    f"  worst at:            {where}, of %d wrong ones",
+                    f"  reverse mode:        {got:.10g}",
+                    f"  central differences: {expected:.10g}",
+                    f"  difference:          {off:.3g}, allowed {allowed:.3g}",
+                ]
+                if not uncertain <= allowed:
+                    lines.append(
+                        f"  The differences themselves are uncertain by {uncertain:.2g}: is there a kink, a singularity or "
+                        f"an overflow within the step (eps={self.eps:g})?"
+                    )
+                worst = (badness, "\n".join(lines))
+        if wrong:
+            raise AssertionError(
+                f"check_grads: {self._what(level)} with respect to argument {k} is wrong\n"
+                f"  arguments:           {', '.join(str(x.shape) for x in self.inputs)}\n"
+                f"  results:             {self.shapes}\n{worst[1] % wrong}"
+            )
+
+    def _difference(self, scalar: Callable[..., Any], k: int, direction: Array) -> tuple[float, float]:
+        """Central differences with steps h, h/2, h/4, extrapolated to h = 0 (Richardson), and their uncertainty."""
+        h = self.eps * max(1.0, float(np.abs(self.inputs[k]).max(initial=0.0)))
+        steps = []
+        for part in (h, h / 2, h / 4):
+            up, down = (
+                self._value(scalar, [x + s * direction if i == k else x for i, x in enumerate(self.inputs)])
+                for s in (part, -part)
+            )
+            steps.append((up - down) / (2 * part))
+        fourth = [(4 * b - a) / 3 for a, b in pairwise(steps)]
+        sixth = (16 * fourth[1] - fourth[0]) / 15
+        return sixth, abs(sixth - fourth[1])
+
+    def _value(self, scalar: Callable[..., Any], inputs: list[Array]) -> float:
+        out = scalar(*map(tensor, inputs))
+        return float(out.detach().item())
+
+    def _what(self, level: int) -> str:
+        return f"the {'gradient' if level == 1 else f'derivative of order {level}'} of {self.name}"
+
+
+def _directions(x: Array) -> Iterator[tuple[str, Array]]:
+    """The coordinates, each with its name; for a large array random directions of length 1."""
+    if x.size <= _MANY:
+        for index in np.ndindex(x.shape):
+            direction = np.zeros(x.shape)
+            direction[index] = 1.0
+            yield f"index {index}", direction
+        return
+    rng = np.random.default_rng(x.size)
+    for k in range(_DIRECTIONS):
+        direction = rng.standard_normal(x.shape)
+        yield f"random direction {k}", direction / np.sqrt((direction**2).sum())
+
+
+# --------------------------------------------------------------------------------------------------- the scalar engine
+
+
+def against_scalar(
+    f: Callable[..., Any], *arrays: Operand, rtol: float | None = None, atol: float | None = None
+) -> None:
+    """Run f on tensors and on object arrays of ``Value``; all results and all gradients must agree to rounding.
+
+    f is plain NumPy code (and ``tt.`` functions for what NumPy lacks). Floating arrays become leaves, in their own
+    dtype; arrays of integers or booleans are handed to f as they are. The results are contracted with fixed random
+    numbers. ``rtol`` (default 1e-10, 1e-4 if an input is float32) is relative to each number, ``atol`` (the same
+    default) to the largest one of its array, if that is above 1. Raises AssertionError, which names the function, the
+    array, the index and both numbers.
+
+    >>> import numpy as np
+    >>> from tinytensor.testing import against_scalar
+    >>> against_scalar(lambda x, w: np.tanh(x @ w).sum(axis=0), np.ones((3, 2)), np.full((2, 2), 0.5))
+    """
+    given: list[Any] = [a._data if isinstance(a, TensorBase) else np.asarray(a) for a in arrays]
+    loose = any(a.dtype.kind == "f" and a.dtype.itemsize < 8 for a in given)
+    rtol = (1e-4 if loose else 1e-10) if rtol is None else rtol
+    atol = (1e-4 if loose else 1e-10) if atol is None else atol
+    name = name_of(f)
+    tensors: list[Any] = [tensor(a, requires_grad=True) if a.dtype.kind == "f" else a for a in given]
+    scalars = [as_values(a) if a.dtype.kind == "f" else a for a in given]
+    with np.errstate(all="ignore"):
+        ours, reference = list(leaves_of(f(*tensors))), list(leaves_of(f(*scalars)))
+    if len(ours) != len(reference):
+        raise AssertionError(
+            f"against_scalar: {name} returned {len(ours)} tensors, but {len(reference)} arrays of Value"
+        )
+    for k, (out, ref) in enumerate(zip(ours, reference, strict=True)):
+        assert_near(_plain(out), numbers_of(ref), rtol, atol, f"against_scalar: result {k} of {name}")
+    contract_and_walk(ours, reference)
+    for k, (t, v) in enumerate(zip(tensors, scalars, strict=True)):
+        if t is not v:
+            got = np.zeros(t.shape, t.dtype) if t.grad is None else t.grad
+            what = f"against_scalar: the gradient of {name} with respect to argument {k}"
+            if got.dtype != t.dtype:
+                raise AssertionError(f"{what} has dtype {got.dtype}, the argument {t.dtype}")
+            assert_near(got, gradients_of(v), rtol, atol, what)
+
+
+def contract_and_walk(tensors: list[Any], references: list[Any]) -> None:
+    """Contract both engines' results with the same random numbers, and run both backward."""
+    total: Any = None
+    summed = Value(0.0)
+    for k, (out, ref) in enumerate(zip(tensors, references, strict=True)):
+        if not isinstance(out, TensorBase) or out.dtype.kind != "f":
+            continue
+        c = weights_for(k, out.shape)
+        part = np.sum(np.asarray(c, out.dtype) * out)
+        total = part if total is None else total + part
+        for weight, element in zip(c.reshape(-1), np.asarray(ref, object).reshape(-1), strict=True):
+            summed = summed + element * float(weight)
+    if total is not None and total.requires_grad:
+        total.backward()
+    summed.backward()
+
+
+def as_values(a: Any) -> Any:
+    """An object array of new ``Value`` leaves."""
+    out = np.empty(a.shape, object)
+    for index in np.ndindex(a.shape):
+        out[index] = Value(float(a[index]))
+    return out
+
+
+def numbers_of(a: Any) -> Any:
+    """The numbers in an object array of ``Value`` (or in a Value, or a number), as float64."""
+    array = np.asarray(a, object)
+    return np.array([float(v) for v in array.reshape(-1)], float).reshape(array.shape)
+
+
+def gradients_of(a: Any) -> Any:
+    """The gradients in an object array of ``Value``."""
+    return np.array([float(v.grad) for v in a.reshape(-1)], float).reshape(a.shape)
+
+
+# ------------------------------------------------------------------------------------------------------------ helpers
+
+
+def name_of(f: Any) -> str:
+    """What messages call a function."""
+    return str(getattr(f, "__name__", None) or repr(f))
+
+
+def leaves_of(out: Any) -> Iterator[Any]:
+    """The arrays in nested tuples, lists and dicts."""
+    if isinstance(out, dict):
+        for key in out:
+            yield from leaves_of(out[key])
+    elif isinstance(out, (tuple, list)):
+        for part in out:
+            yield from leaves_of(part)
+    else:
+        yield out
+
+
+def _plain(x: Any) -> Any:
+    return x._data if isinstance(x, TensorBase) else x
+
+
+def weights_for(k: int, shape: tuple[int, ...]) -> Array:
+    """Fixed random numbers between 0.5 and 1.5 in size, of either sign: the cotangent of result k."""
+    rng = np.random.default_rng([k, *shape])
+    signs: Array = rng.choice([-1.0, 1.0], shape)
+    return signs * rng.uniform(0.5, 1.5, shape)
+
+
+def assert_near(got: Any, expected: Any, rtol: float, atol: float, what: str) -> None:
+    """Raise AssertionError with both numbers unless got = expected up to atol · (largest expected) + rtol · expected."""
+    got, expected = np.asarray(got), np.asarray(expected)
+    if got.shape != expected.shape:
+        raise AssertionError(f"{what} has shape {got.shape}, expected {expected.shape}")
+    if not got.size:
+        return
+    with np.errstate(all="ignore"):
+        same = (got == expected) | (np.isnan(got) & np.isnan(expected))
+        finite = np.abs(expected[np.isfinite(expected)])
+        allowed = atol * max(1.0, float(finite.max(initial=0.0))) + rtol * np.abs(expected)
+        excess = np.where(same, 0.0, np.abs(got - expected) / np.where(np.isfinite(allowed), allowed, 1.0))
+    excess = np.where(np.isnan(excess), np.inf, excess)
+    index = np.unravel_index(int(excess.argmax()), got.shape)
+    if excess[index] > 1:
+        at = tuple(int(i) for i in index)
+        raise AssertionError(
+            f"{what} is wrong\n  shape:    {got.shape}\n  worst at: index {at}, of {int((excess > 1).sum())} wrong ones\n"
+            f"  got:      {got[index]:.12g}\n  expected: {expected[index]:.12g}\n"
+            f"  difference {abs(got[index] - expected[index]):.3g}, allowed {allowed[index]:.3g}"
+        )

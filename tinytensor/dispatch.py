@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from tinytensor.graph import is_grad_enabled
 from tinytensor.ops import reductions, shape
 from tinytensor.primitive import DISPATCH, TensorBase, composite, operand, wrap
+
+if TYPE_CHECKING:
+    from tinytensor.tensor import Tensor
 
 __all__ = ["constant", "function", "ufunc", "without_gradient"]
 
@@ -55,17 +58,17 @@ def _result(out: Any) -> Any:
     return wrap(out, None) if isinstance(out, (np.ndarray, np.generic)) else out
 
 
-def constant(numpy_function: Any, *args: Any) -> Any:
+def constant(numpy_function: Any, *args: Any) -> Tensor:
     """An operator without derivative, on the values."""
-    op = numpy_function
     try:
-        values = [x._data if isinstance(x, TensorBase) else operand(x, _Named(op)) for x in args]
+        values = [x._data if isinstance(x, TensorBase) else operand(x, _Named(numpy_function)) for x in args]
     except TypeError:
-        return NotImplemented
-    return wrap(op(*values), None)
+        return NotImplemented  # type: ignore[no-any-return]
+    made: Tensor = wrap(numpy_function(*values), None)
+    return made
 
 
-def without_gradient(numpy_function: Any, *args: Any) -> Any:
+def without_gradient(numpy_function: Any, *args: Any) -> Tensor:
     """An operator whose rule does not exist: on the values, if no operand needs a gradient."""
     if is_grad_enabled() and any(isinstance(x, TensorBase) and x._node is not None for x in args):
         refuse(numpy_function)
@@ -127,7 +130,9 @@ def refuse(numpy_function: Any) -> NoReturn:
     module = "np.linalg." if getattr(numpy_function, "__module__", "") == "numpy.linalg" else "np."
     known = sorted({f.__name__ for f in DISPATCH})
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    nearest = f"the nearest that have one: {', '.join('np.' + n for n in near)}" if near else "tt.ops lists those that do"
+    nearest = (
+        f"the nearest that have one: {', '.join('np.' + n for n in near)}" if near else "tt.ops lists those that do"
+    )
     raise TypeError(
         f"{module}{name} has no derivative rule for tensors; {nearest}. Use t.detach() or t.data where no gradient is "
         "needed, or write a rule with tt.primitive."

@@ -134,7 +134,7 @@ class Node:
     grad     ``False``: not kept here; ``None`` or an array: the gradient cell of a leaf, or of ``retain_grad()``
     """
 
-    __slots__ = ("seq", "op", "parents", "saved", "shape", "dtype", "grad", "__weakref__")
+    __slots__ = ("__weakref__", "dtype", "grad", "op", "parents", "saved", "seq", "shape")
     seq: int
     op: Op | None
     parents: tuple[Node | None, ...]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.creation import rng
 from tinytensor.primitive import TensorBase
 
 if TYPE_CHECKING:
@@ -216,8 +217,8 @@ def save_mlp(model: MLP, path: str | os.PathLike[str], metadata: Mapping[str, st
     >>> bool((again(tt.ones((3, 2))) == model(tt.ones((3, 2)))).all()), words["dataset"]
     (True, 'moons')
     """
-    sizes, activation = _shape_of(model)
-    words = {**(metadata or {}), "model": "MLP", "sizes": json.dumps(sizes), "activation": activation}
+    kind = {"model": "MLP", "sizes": json.dumps(list(model.sizes)), "activation": model.activation}
+    words = {**(metadata or {}), **kind}
     return save(model.state_dict(), path, words)
 
 
@@ -232,11 +233,14 @@ def load_mlp(path: str | os.PathLike[str]) -> tuple[MLP, dict[str, str]]:
     try:
         if words["model"] != "MLP":
             raise ValueError(f"it holds a model of kind {words['model']!r}")
-        nin, *nouts = json.loads(words["sizes"])
+        sizes = json.loads(words["sizes"])
+        weights = [array for array in state.values() if array.ndim == 2]
+        if [weights[0].shape[1], *(w.shape[0] for w in weights)] != sizes:  # before memory is asked for
+            raise ValueError(f"its header says layers of {sizes}, its arrays say otherwise")
         dtype = np.result_type(*state.values())
-        model = nn.MLP(nin, nouts, activation=words["activation"], dtype=dtype)
+        model = nn.MLP(sizes[0], sizes[1:], activation=words["activation"], dtype=dtype, rng=rng(0))
         model.load_state_dict(state)
-    except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        reason = f"its header has no {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"load_mlp: {str(os.fspath(path))!r} does not hold an MLP written by save_mlp: {reason}") from None
+    except (KeyError, IndexError, ValueError, TypeError) as error:
+        reason = f"its header has no {error}" if isinstance(error, KeyError) and not words.get("sizes") else str(error)
+        raise ValueError(f"load_mlp: {str(os.fspath(path))!r} is not an MLP that save_mlp wrote: {reason}") from None
     return model, words

@@ -27,7 +27,8 @@ class Optimizer:
         self.defaults = defaults
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[int, dict[str, Any]] = {}
-        for group in groups if isinstance(groups[0], Mapping) else [{"params": groups}]:
+        each: list[Any] = groups if isinstance(groups[0], Mapping) else [{"params": groups}]
+        for group in each:
             self.add_param_group(group)
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
@@ -67,7 +68,9 @@ class Optimizer:
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        options = [{k: v for k, v in g.items() if k != "params"} | {"params": len(g["params"])} for g in self.param_groups]
+        options = [
+            {k: v for k, v in g.items() if k != "params"} | {"params": len(g["params"])} for g in self.param_groups
+        ]
         return f"{type(self).__name__}({', '.join(map(str, options))})"
 
 

@@ -25,6 +25,7 @@ from functools import update_wrapper
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from tinytensor.graph import Node, fresh, is_grad_enabled
 
@@ -44,8 +45,8 @@ OPS: dict[str, Op] = {}
 class TensorBase:
     """What the engine knows of a tensor: an array and the node it came from (``None``: no gradient)."""
 
-    __slots__ = ("_data", "_node", "_viewed", "__weakref__")
-    _data: np.ndarray[Any, Any]
+    __slots__ = ("__weakref__", "_data", "_node", "_viewed")
+    _data: npt.NDArray[Any]
     _node: Node | None
     _viewed: bool  # set when a view or an alias of the array is handed out; unset until then
 
@@ -73,13 +74,13 @@ def wrap(array: Any, node: Node | None) -> Any:
 class Signature:
     """The parameters of a function, and how a call's arguments find them."""
 
-    __slots__ = ("name", "params", "defaults")
+    __slots__ = ("defaults", "name", "params")
 
     def __init__(self, function: Callable[..., Any]) -> None:
         code: Any = function.__code__
         self.name = function.__name__.lstrip("_")
         self.params: tuple[str, ...] = code.co_varnames[: code.co_argcount]
-        self.defaults: tuple[Any, ...] = function.__defaults__ or ()  # type: ignore[attr-defined]
+        self.defaults: tuple[Any, ...] = function.__defaults__ or ()
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """Positional values of all parameters; PyTorch's ``dim`` and ``keepdim`` and NumPy's input names are known."""
@@ -90,7 +91,9 @@ class Signature:
         for key, value in kwargs.items():
             target = key if key in params else next((p for p in _ALIASES.get(key, ()) if p in params), None)
             if target is None:
-                if any(value is neutral or (type(value) is str and value == neutral) for neutral in _NEUTRAL.get(key, ())):
+                if any(
+                    value is neutral or (type(value) is str and value == neutral) for neutral in _NEUTRAL.get(key, ())
+                ):
                     continue
                 hint = _HINTS.get(key, "its arguments are " + ", ".join(params))
                 raise TypeError(f"{name}() does not take {key}=: {hint}")
@@ -108,8 +111,26 @@ class Signature:
 class Op(Signature):
     """What is known of a primitive: its forward function, its rules, and what they keep."""
 
-    __slots__ = ("key", "forward", "names", "inputs", "options", "out", "variadic", "pulls", "into", "joint",
-                 "broadcasts", "outputs", "element", "reads", "shapes", "keeps", "drops_own", "part")  # fmt: skip
+    __slots__ = (
+        "broadcasts",
+        "drops_own",
+        "element",
+        "forward",
+        "inputs",
+        "into",
+        "joint",
+        "keeps",
+        "key",
+        "names",
+        "options",
+        "out",
+        "outputs",
+        "part",
+        "pulls",
+        "reads",
+        "shapes",
+        "variadic",
+    )  # fmt: skip
     sum_to: Any  # the two primitives that the walk itself needs, and the first one's bare forward function
     sum_arrays: Any
     cast: Any
@@ -129,7 +150,9 @@ class Op(Signature):
             raise TypeError(f"{self.name}: rules are given for {', '.join(unknown)}; it has {', '.join(self.params)}")
         self.inputs = tuple([i for i, p in enumerate(self.params) if p in rules or p in inputs])
         if not self.inputs or (self.variadic and self.inputs != (len(self.params) - 1,)):
-            raise TypeError(f"{self.name}: a primitive needs a rule for an input (for *{self.params[-1]}, if it has it)")
+            raise TypeError(
+                f"{self.name}: a primitive needs a rule for an input (for *{self.params[-1]}, if it has it)"
+            )
         self.options = tuple([i for i in range(len(self.params) - self.variadic) if i not in self.inputs])
         names = [self.params[i] for i in self.inputs]
         everything = [*rules.values(), *([joint] if joint else [])]
@@ -278,7 +301,7 @@ _NOTHING = (None, np._NoValue)
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "out": _NOTHING, "dtype": _NOTHING, "where": (True, *_NOTHING), "initial": _NOTHING, "order": ("C", "K", "A", None),
     "subok": (True, False), "casting": ("same_kind",), "copy": (None, True), "mean": _NOTHING, "correction": _NOTHING,
-    "optimize": (False,),
+    "optimize": (False,), "UPLO": ("L",),
 }  # fmt: skip
 _HINTS = {
     "out": "a result cannot be written into another array; assign it: t = f(x)",
@@ -369,6 +392,8 @@ def _binary(op: Op) -> Callable[..., Any]:
     keep_for_both = keep_for_x | keep_for_y
 
     def apply(x: Any, y: Any) -> Any:
+        a: Any
+        b: Any
         if isinstance(x, TensorBase):
             a, p = x._data, x._node
             if isinstance(y, TensorBase):
@@ -430,7 +455,7 @@ def _one(op: Op) -> Callable[..., Any]:
         out = forward(a, *options)
         if type(out) is not _ndarray:
             out = _asarray(out)
-        elif out.base is not None:  # perhaps a view: a later write in place must know of it
+        elif out.base is not None:  # perhaps a view: a later write in place must know
             x._viewed = True
         t = _new(_Tensor)
         t._data = out
@@ -510,11 +535,12 @@ def _general(op: Op) -> Callable[..., Any]:
 
 def _variadic(op: Op) -> Callable[..., Any]:
     """Options first, then any number of inputs, all under one rule."""
-    forward, n_options, out_at, shapes, blank = op.forward, len(op.params) - 1, op.out, op.shapes, [None] * len(op.names)
+    forward, n_options, out_at, shapes = op.forward, len(op.params) - 1, op.out, op.shapes
+    blank = [None] * len(op.names)
 
     def apply(*args: Any) -> Any:
         options, xs = args[:n_options], args[n_options:]
-        if not any([isinstance(x, TensorBase) for x in xs]):
+        if not any(isinstance(x, TensorBase) for x in xs):
             return forward(*options, *[_asarray(x) for x in xs])
         nodes = tuple([x._node if isinstance(x, TensorBase) else None for x in xs])
         arrays = tuple([x._data if isinstance(x, TensorBase) else _asarray(operand(x, op)) for x in xs])
@@ -569,7 +595,7 @@ def _recorder(op: Op) -> Callable[..., Any]:
     """The leanest function that can record this op."""
     if op.variadic:
         return _variadic(op)
-    if op.outputs or op.joint or op.into is not None and op.inputs != (0,) or "needs" in op.names:
+    if op.outputs or op.joint or (op.into is not None and op.inputs != (0,)) or "needs" in op.names:
         return _general(op)
     if op.inputs == (0,):
         return _unary(op) if len(op.names) == 2 else _one(op)
@@ -662,6 +688,11 @@ def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
 @primitive(x=lambda g: g)
 def cast(x: Any, dtype: Any) -> Any:
     """``x`` in another floating dtype; its gradient returns to the old one."""
+    if x.dtype.kind == "c":
+        raise TypeError(
+            f"backward: a gradient of {x.dtype} arrived at an input of {dtype}. Derivatives of complex numbers are not "
+            "supported; write the real and the imaginary part as two real tensors."
+        )
     return x.astype(dtype)
 
 

@@ -61,7 +61,9 @@ class Tensor(TensorBase):
             return
         array = value._data if isinstance(value, TensorBase) else np.asarray(value)
         if self._node is not None and array.shape != self._data.shape:
-            raise ValueError(f"data: expected an array of shape {self._data.shape}, got {array.shape}; make a new tensor")
+            raise ValueError(
+                f"data: expected an array of shape {self._data.shape}, got {array.shape}; make a new tensor"
+            )
         if array.dtype != self._data.dtype:
             if not np.can_cast(array.dtype, self._data.dtype, "same_kind"):
                 raise TypeError(f"data: cannot put {array.dtype} values into a tensor of {self._data.dtype}")
@@ -493,7 +495,7 @@ class Tensor(TensorBase):
         return el.exp(self)
 
     def log(self) -> Tensor:
-        """ln x: see :func:`tinytensor.log`."""
+        """Ln x: see :func:`tinytensor.log`."""
         return el.log(self)
 
     def sqrt(self) -> Tensor:
@@ -509,15 +511,15 @@ class Tensor(TensorBase):
         return el.reciprocal(self)
 
     def sin(self) -> Tensor:
-        """sin x: see :func:`tinytensor.sin`."""
+        """Sin x: see :func:`tinytensor.sin`."""
         return el.sin(self)
 
     def cos(self) -> Tensor:
-        """cos x: see :func:`tinytensor.cos`."""
+        """Cos x: see :func:`tinytensor.cos`."""
         return el.cos(self)
 
     def tanh(self) -> Tensor:
-        """tanh x: see :func:`tinytensor.tanh`."""
+        """Tanh x: see :func:`tinytensor.tanh`."""
         return el.tanh(self)
 
     def sigmoid(self) -> Tensor:
@@ -549,7 +551,7 @@ class Tensor(TensorBase):
         return el.minimum(self, other)
 
     def clip(self, min: Operand | None = None, max: Operand | None = None) -> Tensor:
-        """x held between bounds: see :func:`tinytensor.clip`."""
+        """X held between bounds: see :func:`tinytensor.clip`."""
         return el.clip(self, min, max)
 
     def clamp(self, min: Operand | None = None, max: Operand | None = None) -> Tensor:
@@ -557,7 +559,7 @@ class Tensor(TensorBase):
         return el.clip(self, min, max)
 
     def astype(self, dtype: DType) -> Tensor:
-        """x in another dtype; integers and booleans leave the graph.   (:meth:`numpy.ndarray.astype`)"""
+        """X in another dtype; integers and booleans leave the graph.   (:meth:`numpy.ndarray.astype`)"""
         kind = np.dtype(dtype)
         if kind.kind == "f" and self._data.dtype.kind == "f":
             return el.astype(self, kind)
@@ -571,11 +573,11 @@ class Tensor(TensorBase):
         return self.astype(dtype)
 
     def float(self) -> Tensor:
-        """x as float32.   (``torch.Tensor.float``)"""
+        """X as float32.   (``torch.Tensor.float``)"""
         return self.astype(np.float32)
 
     def double(self) -> Tensor:
-        """x as float64.   (``torch.Tensor.double``)"""
+        """X as float64.   (``torch.Tensor.double``)"""
         return self.astype(np.float64)
 
     # -------------------------------------------------------------------------------------------------- reductions
@@ -613,7 +615,7 @@ class Tensor(TensorBase):
         return red.std(self, axis, ddof, keepdims)
 
     def logsumexp(self, axis: Axis = None, keepdims: bool = False, **aliases: Any) -> Tensor:
-        """ln Σ eˣ: see :func:`tinytensor.logsumexp`."""
+        """Ln Σ eˣ: see :func:`tinytensor.logsumexp`."""
         return red.logsumexp(self, **_given(aliases, axis, keepdims))
 
     def softmax(self, axis: Axis = -1, **aliases: Any) -> Tensor:
@@ -621,7 +623,7 @@ class Tensor(TensorBase):
         return red.softmax(self, axis) if not aliases else red.softmax(self, **aliases)
 
     def log_softmax(self, axis: Axis = -1, **aliases: Any) -> Tensor:
-        """ln softmax: see :func:`tinytensor.log_softmax`."""
+        """Ln softmax: see :func:`tinytensor.log_softmax`."""
         return red.log_softmax(self, axis) if not aliases else red.log_softmax(self, **aliases)
 
     def cumsum(self, axis: int | None = None, **aliases: Any) -> Tensor:
@@ -630,12 +632,12 @@ class Tensor(TensorBase):
 
     def argmax(self, axis: int | None = None, keepdims: bool = False, dim: int | None = None) -> Tensor:
         """Index of the largest element (int, no gradient)."""
-        t: Tensor = wrap(self._data.argmax(axis if dim is None else dim, keepdims=keepdims), None)
+        t: Tensor = wrap(np.argmax(self._data, axis if dim is None else dim, keepdims=keepdims), None)
         return t
 
     def argmin(self, axis: int | None = None, keepdims: bool = False, dim: int | None = None) -> Tensor:
         """Index of the smallest element (int, no gradient)."""
-        t: Tensor = wrap(self._data.argmin(axis if dim is None else dim, keepdims=keepdims), None)
+        t: Tensor = wrap(np.argmin(self._data, axis if dim is None else dim, keepdims=keepdims), None)
         return t
 
     def any(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -750,7 +752,9 @@ def tensor(data: Any, dtype: DType = None, requires_grad: bool = False) -> Tenso
     if isinstance(data, TensorBase):
         data = data._data
     elif isinstance(data, (list, tuple)) and _holds_tensors(data):
-        raise TypeError("tensor: a list of tensors would lose their gradients; use tt.stack(list), or t.item() for numbers")
+        raise TypeError(
+            "tensor: a list of tensors would lose their gradients; use tt.stack(list), or t.item() for numbers"
+        )
     try:
         array = np.array(data, dtype, order="C")
     except ValueError as error:
@@ -838,8 +842,10 @@ def _check_recordable(t: Tensor, what: str) -> None:
 
 
 def _update(t: Tensor, ufunc: Any, function: Callable[..., Any], other: Any, symbol: str) -> Tensor:
-    """t ∘= other."""
-    recorded = is_grad_enabled() and (t._node is not None or (isinstance(other, TensorBase) and other._node is not None))
+    """T ∘= other."""
+    recorded = is_grad_enabled() and (
+        t._node is not None or (isinstance(other, TensorBase) and other._node is not None)
+    )
     if not recorded:
         value = other._data if isinstance(other, TensorBase) else operand(other, _SETITEM)
         held = _is_held(t)
@@ -859,24 +865,11 @@ def _update(t: Tensor, ufunc: Any, function: Callable[..., Any], other: Any, sym
     return t
 
 
-def _calibrate() -> tuple[int, int, int]:
-    """The reference counts that a lonely array shows at the places that look at them (they depend on the interpreter)."""
-    seen: list[int] = []
-    t = wrap(np.zeros(2)[1:], None)
-    t._data, seen_base = t._data, []
-    seen.append(_probe(t, seen_base))
-    return seen[0], seen_base[0], _probe_setter(t)
+class _Probe(TensorBase):
+    """A tensor whose ``data`` setter reports the reference count that it sees."""
 
-
-def _probe(t: Tensor, seen_base: list[int]) -> int:
-    count = sys.getrefcount(t._data)
-    base = t._data.base
-    seen_base.append(sys.getrefcount(base))
-    return count
-
-
-class _Probe:
-    __slots__ = ("_data", "seen")
+    __slots__ = ("seen",)
+    seen: int
 
     @property
     def data(self) -> Any:
@@ -887,11 +880,15 @@ class _Probe:
         self.seen = sys.getrefcount(value)
 
 
-def _probe_setter(t: Tensor) -> int:
+def _calibrate() -> tuple[int, int, int]:
+    """The reference counts of a lonely array, seen from where the writers look (they depend on the interpreter)."""
     probe = _Probe()
-    probe._data = np.zeros(2)
+    probe._data = np.zeros(2)[1:]
+    data_count = sys.getrefcount(probe._data)
+    base = probe._data.base
+    base_count = sys.getrefcount(base)
     probe.data -= 0
-    return probe.seen
+    return data_count, base_count, probe.seen
 
 
 _REFS_DATA, _REFS_BASE, _REFS_SETTER = _calibrate()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.nn.parameter import as_input
 from tinytensor.ops.elementwise import leaky_relu, relu, sigmoid, softplus, square, tanh
 from tinytensor.ops.linalg import linear
 from tinytensor.ops.reductions import log_softmax, softmax
@@ -13,7 +14,6 @@ from tinytensor.ops.reductions import mean as _mean
 from tinytensor.ops.reductions import sum as _sum
 from tinytensor.primitive import TensorBase, primitive
 from tinytensor.tensor import Tensor
-from tinytensor.nn.parameter import as_input
 
 if TYPE_CHECKING:
     from tinytensor.typing import Operand
@@ -85,9 +85,7 @@ def hinge_loss(input: Operand, target: Operand, margin: float = 1.0, reduction: 
     return _reduced(_margin(x, y, margin), reduction, "hinge_loss")
 
 
-def binary_cross_entropy_with_logits(
-    input: Operand, target: Operand, reduction: str = "mean"
-) -> Tensor:
+def binary_cross_entropy_with_logits(input: Operand, target: Operand, reduction: str = "mean") -> Tensor:
     """−y ln σ(x) − (1 − y) ln(1 − σ(x)) = (1 − y) x + ln(1 + e⁻ˣ), averaged; targets in [0, 1].
 
     Follows ``torch.nn.functional.binary_cross_entropy_with_logits``. Input and target have the same shape.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
-
 
 from tinytensor import creation
 from tinytensor import scalar as _scalar
@@ -56,7 +56,7 @@ class Linear(Module):
         self.bias = Parameter(draw.uniform(-bound, bound, out_features), kind) if bias else None
 
     def forward(self, x: Operand) -> Tensor:
-        """x (..., in) → (..., out)."""
+        """X (..., in) → (..., out)."""
         weight = self.weight
         return linalg.linear(as_input(x, weight._data.dtype, "Linear"), weight, self.bias)
 
@@ -170,7 +170,7 @@ class MLP(Sequential):
             raise ValueError("MLP: nouts must name at least one layer's size")
         sizes = [nin, *nouts]
         layers: list[Module] = []
-        for a, b in zip(sizes[:-1], sizes[1:], strict=True):
+        for a, b in pairwise(sizes):
             layers += [Linear(a, b, dtype=dtype, rng=rng), _ACTIVATIONS[activation]()]
         super().__init__(*layers[:-1])
         self.sizes, self.activation = sizes, activation
@@ -192,7 +192,9 @@ class MLP(Sequential):
         True
         """
         weights = [[[w.data for w in neuron.w] for neuron in layer.neurons] for layer in mlp.layers]
-        made = cls(len(weights[0][0]), [len(layer) for layer in weights], mlp.layers[0].neurons[0].activation, dtype=dtype)
+        made = cls(
+            len(weights[0][0]), [len(layer) for layer in weights], mlp.layers[0].neurons[0].activation, dtype=dtype
+        )
         for linear, rows, layer in zip(made.linears, weights, mlp.layers, strict=True):
             assert linear.bias is not None
             linear.weight.data[...] = rows
@@ -211,5 +213,3 @@ class MLP(Sequential):
                 for w, value in zip(neuron.w, row, strict=True):
                     w.data = float(value)
         return made
-
-

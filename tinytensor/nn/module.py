@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from tinytensor.nn.parameter import Parameter
 from tinytensor.primitive import TensorBase
 from tinytensor.tensor import Tensor, updating
-from tinytensor.nn.parameter import Parameter
 from tinytensor.typing import Array
 
 __all__ = ["Module"]

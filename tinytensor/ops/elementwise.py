@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,9 +25,18 @@ __all__ = [
 # derivatives stay right.
 
 
-@primitive(broadcasts=True, x=lambda g, y: mul0(g, y), y=lambda g, x: mul0(g, x))
+@primitive(broadcasts=True, x=lambda g, y: _both0(g, y), y=lambda g, x: _both0(g, x))
+def _both0(x: Any, y: Any) -> Any:
+    """x · y, and 0 where one is 0 and the other not finite: the branch not taken stays 0 in second derivatives too."""
+    out: Any = np.multiply(x, y)
+    if np.logical_or.reduce(np.isnan(out), axis=None):
+        out = np.where(np.equal(x, 0) | np.equal(y, 0), np.zeros((), out.dtype), out)
+    return out
+
+
+@primitive(broadcasts=True, x=lambda g, y: mul0(g, y), y=lambda g, x: _both0(g, x))
 def mul0(x: Operand, y: Operand) -> Tensor:
-    """x · y, and 0 where x = 0 and y is not finite: for rules whose factor y has a singularity.
+    """X · y, and 0 where x = 0 and y is not finite: for rules whose factor y has a singularity.
 
     >>> import numpy as np, tinytensor as tt
     >>> with np.errstate(invalid="ignore"):
@@ -36,12 +46,12 @@ def mul0(x: Operand, y: Operand) -> Tensor:
     out: Any = np.multiply(x, y)
     if np.logical_or.reduce(np.isnan(out), axis=None):
         out = np.where((np.equal(x, 0)) & ~np.isfinite(y), np.zeros((), out.dtype), out)
-    return out  # type: ignore[no-any-return]
+    return out
 
 
 @primitive(broadcasts=True, x=lambda g, y: div0(g, y), y=lambda g, y, out: -div0(mul0(g, out), y))
 def div0(x: Operand, y: Operand) -> Tensor:
-    """x / y, and 0 where x = 0 and y is 0 or NaN.
+    """X / y, and 0 where x = 0 and y is 0 or NaN.
 
     >>> import numpy as np, tinytensor as tt
     >>> with np.errstate(invalid="ignore"):
@@ -49,11 +59,11 @@ def div0(x: Operand, y: Operand) -> Tensor:
     array([0.  , 0.25])
     """
     if type(y) is float and y:
-        return np.divide(x, y)  # type: ignore[return-value]
+        return np.divide(x, y)
     out: Any = np.divide(x, y)
     if np.logical_or.reduce(np.isnan(out), axis=None):
         out = np.where((np.equal(x, 0)) & (np.equal(y, 0) | np.isnan(y)), np.zeros((), out.dtype), out)
-    return out  # type: ignore[no-any-return]
+    return out
 
 
 # ------------------------------------------------------------------------------------------------------ arithmetic
@@ -61,46 +71,46 @@ def div0(x: Operand, y: Operand) -> Tensor:
 
 @primitive(np.add, broadcasts=True, x=lambda g: g, y=lambda g: g)
 def add(x: Operand, y: Operand) -> Tensor:
-    """x + y.   ∂/∂x = 1, ∂/∂y = 1   (:func:`numpy.add`)
+    """X + y.   ∂/∂x = 1, ∂/∂y = 1   (:func:`numpy.add`)
 
     >>> import tinytensor as tt
     >>> tt.add(tt.tensor([1.0, 2.0]), 10)
     tensor([11., 12.])
     """
-    return np.add(x, y)  # type: ignore[return-value, arg-type]
+    return np.add(x, y)
 
 
 @primitive(np.subtract, broadcasts=True, x=lambda g: g, y=lambda g: -g)
 def subtract(x: Operand, y: Operand) -> Tensor:
-    """x − y.   ∂/∂x = 1, ∂/∂y = −1   (:func:`numpy.subtract`)
+    """X − y.   ∂/∂x = 1, ∂/∂y = −1   (:func:`numpy.subtract`)
 
     >>> import tinytensor as tt
     >>> tt.subtract(tt.tensor([1.0, 2.0]), 10)
     tensor([-9., -8.])
     """
-    return np.subtract(x, y)  # type: ignore[return-value, arg-type]
+    return np.subtract(x, y)
 
 
 @primitive(np.multiply, broadcasts=True, x=lambda g, y: g * y, y=lambda g, x: g * x)
 def multiply(x: Operand, y: Operand) -> Tensor:
-    """x · y.   ∂/∂x = y, ∂/∂y = x   (:func:`numpy.multiply`)
+    """X · y.   ∂/∂x = y, ∂/∂y = x   (:func:`numpy.multiply`)
 
     >>> import tinytensor as tt
     >>> tt.multiply(tt.tensor([1.0, 2.0]), 10)
     tensor([10., 20.])
     """
-    return np.multiply(x, y)  # type: ignore[return-value, arg-type]
+    return np.multiply(x, y)
 
 
 @primitive(np.divide, broadcasts=True, x=lambda g, y: div0(g, y), y=lambda g, y, out: -div0(mul0(g, out), y))
 def divide(x: Operand, y: Operand) -> Tensor:
-    """x / y.   ∂/∂x = 1/y, ∂/∂y = −x/y²   (:func:`numpy.divide`)
+    """X / y.   ∂/∂x = 1/y, ∂/∂y = −x/y²   (:func:`numpy.divide`)
 
     >>> import tinytensor as tt
     >>> tt.divide(tt.tensor([1.0, 2.0]), 4)
     tensor([0.25, 0.5 ])
     """
-    return np.divide(x, y)  # type: ignore[return-value, arg-type]
+    return np.divide(x, y)
 
 
 def _power_x(g: Any, x: Any, y: Any) -> Any:
@@ -109,7 +119,14 @@ def _power_x(g: Any, x: Any, y: Any) -> Any:
     return mul0(g, mul0(y, x ** (y - 1)))
 
 
-@primitive(np.power, broadcasts=True, x=_power_x, y=lambda g, x, out: mul0(g, mul0(out, np.log(x))))
+def _power_y(g: Any, x: Any, y: Any, out: Any) -> Any:
+    if type(x) in (int, float) and x > 0:
+        return g * (out * math.log(x))
+    at_zero = np.logical_and(np.equal(x, 0), np.greater_equal(y, 0))  # 0ʸ is 0, or 1: constant to the right
+    return mul0(g, mul0(out, np.log(np.where(at_zero, 1, x))))
+
+
+@primitive(np.power, broadcasts=True, x=_power_x, y=_power_y)
 def power(x: Operand, y: Operand) -> Tensor:
     """xʸ.   ∂/∂x = y xʸ⁻¹, ∂/∂y = xʸ ln x   (:func:`numpy.power`)
 
@@ -119,7 +136,7 @@ def power(x: Operand, y: Operand) -> Tensor:
     >>> tt.power(tt.tensor([1.0, 2.0, 3.0]), 3)
     tensor([ 1.,  8., 27.])
     """
-    return np.power(x, y)  # type: ignore[return-value, arg-type]
+    return np.power(x, y)
 
 
 @primitive(np.negative, x=lambda g: -g)
@@ -130,7 +147,7 @@ def negative(x: Operand) -> Tensor:
     >>> tt.negative(tt.tensor([1.0, -2.0]))
     tensor([-1.,  2.])
     """
-    return np.negative(x)  # type: ignore[return-value, arg-type]
+    return np.negative(x)
 
 
 @primitive(np.positive, x=lambda g: g)
@@ -141,10 +158,10 @@ def positive(x: Operand) -> Tensor:
     >>> tt.positive(tt.tensor([1.0, -2.0]))
     tensor([ 1., -2.])
     """
-    return np.positive(x)  # type: ignore[return-value, arg-type]
+    return np.positive(x)
 
 
-@primitive(np.reciprocal, x=lambda g, out: -mul0(g, out * out))
+@primitive(np.reciprocal, x=lambda g, out: -mul0(mul0(g, out), out))
 def reciprocal(x: Operand) -> Tensor:
     """1/x.   ∂/∂x = −1/x²   (:func:`numpy.reciprocal`)
 
@@ -152,7 +169,7 @@ def reciprocal(x: Operand) -> Tensor:
     >>> tt.reciprocal(tt.tensor([1.0, 4.0]))
     tensor([1.  , 0.25])
     """
-    return np.reciprocal(x)  # type: ignore[return-value, arg-type]
+    return np.reciprocal(x)
 
 
 @primitive(np.square, x=lambda g, x: g * (2 * x))
@@ -163,7 +180,7 @@ def square(x: Operand) -> Tensor:
     >>> tt.square(tt.tensor([1.0, -3.0]))
     tensor([1., 9.])
     """
-    return np.square(x)  # type: ignore[return-value, arg-type]
+    return np.square(x)
 
 
 @primitive(np.sqrt, x=lambda g, out: div0(g, 2 * out))
@@ -174,7 +191,7 @@ def sqrt(x: Operand) -> Tensor:
     >>> tt.sqrt(tt.tensor([1.0, 9.0]))
     tensor([1., 3.])
     """
-    return np.sqrt(x)  # type: ignore[return-value, arg-type]
+    return np.sqrt(x)
 
 
 # -------------------------------------------------------------------------------------------------- transcendental
@@ -188,51 +205,51 @@ def exp(x: Operand) -> Tensor:
     >>> tt.exp(tt.tensor([0.0, 1.0]))
     tensor([1.        , 2.71828183])
     """
-    return np.exp(x)  # type: ignore[return-value, arg-type]
+    return np.exp(x)
 
 
 @primitive(np.log, x=lambda g, x: div0(g, x))
 def log(x: Operand) -> Tensor:
-    """ln x.   ∂/∂x = 1/x   (:func:`numpy.log`)
+    """Ln x.   ∂/∂x = 1/x   (:func:`numpy.log`)
 
     >>> import tinytensor as tt
     >>> tt.log(tt.tensor([1.0, 10.0]))
     tensor([0.        , 2.30258509])
     """
-    return np.log(x)  # type: ignore[return-value, arg-type]
+    return np.log(x)
 
 
 @primitive(np.sin, x=lambda g, x: g * np.cos(x))
 def sin(x: Operand) -> Tensor:
-    """sin x, x in radians.   ∂/∂x = cos x   (:func:`numpy.sin`)
+    """Sin x, x in radians.   ∂/∂x = cos x   (:func:`numpy.sin`)
 
     >>> import tinytensor as tt
     >>> tt.sin(tt.tensor([0.0, 1.0]))
     tensor([0.        , 0.84147098])
     """
-    return np.sin(x)  # type: ignore[return-value, arg-type]
+    return np.sin(x)
 
 
 @primitive(np.cos, x=lambda g, x: -(g * np.sin(x)))
 def cos(x: Operand) -> Tensor:
-    """cos x, x in radians.   ∂/∂x = −sin x   (:func:`numpy.cos`)
+    """Cos x, x in radians.   ∂/∂x = −sin x   (:func:`numpy.cos`)
 
     >>> import tinytensor as tt
     >>> tt.cos(tt.tensor([0.0, 1.0]))
     tensor([1.        , 0.54030231])
     """
-    return np.cos(x)  # type: ignore[return-value, arg-type]
+    return np.cos(x)
 
 
 @primitive(np.tanh, x=lambda g, out: g * (1 - out * out))
 def tanh(x: Operand) -> Tensor:
-    """tanh x.   ∂/∂x = 1 − tanh² x   (:func:`numpy.tanh`)
+    """Tanh x.   ∂/∂x = 1 − tanh² x   (:func:`numpy.tanh`)
 
     >>> import tinytensor as tt
     >>> tt.tanh(tt.tensor([0.0, 1.0]))
     tensor([0.        , 0.76159416])
     """
-    return np.tanh(x)  # type: ignore[return-value, arg-type]
+    return np.tanh(x)
 
 
 # ------------------------------------------------------------------------------------------------------ activations
@@ -249,8 +266,8 @@ def sigmoid(x: Operand) -> Tensor:
     x = np.asarray(x)
     if x.dtype.kind != "f":
         x = x.astype(float)
-    # e⁻ˣ is held at the largest finite number, whose reciprocal is 0 to rounding
-    return 1 / (1 + np.exp(np.minimum(np.negative(x), np.log(np.finfo(x.dtype).max) - 1)))  # type: ignore[no-any-return]
+    e = np.exp(-np.absolute(x))
+    return np.where(x >= 0, 1, e) / (1 + e)
 
 
 @primitive(element="relu", x=lambda g, out: g * (out > 0))
@@ -261,18 +278,18 @@ def relu(x: Operand) -> Tensor:
     >>> tt.relu(tt.tensor([-1.0, 0.0, 2.0]))
     tensor([0., 0., 2.])
     """
-    return np.maximum(x, 0)  # type: ignore[return-value, arg-type]
+    return np.maximum(x, 0)
 
 
 @primitive(element="leaky_relu", x=lambda g, x, negative_slope: np.where(x > 0, g, g * negative_slope))
 def leaky_relu(x: Operand, negative_slope: float = 0.01) -> Tensor:
-    """x for x > 0, else a·x.   ∂/∂x = 1 or a (a at 0)   (``torch.nn.functional.leaky_relu``)
+    """X for x > 0, else a·x.   ∂/∂x = 1 or a (a at 0)   (``torch.nn.functional.leaky_relu``)
 
     >>> import tinytensor as tt
     >>> tt.leaky_relu(tt.tensor([-1.0, 0.0, 2.0]))
     tensor([-0.01,  0.  ,  2.  ])
     """
-    return np.where(np.greater(x, 0), x, np.multiply(x, negative_slope))  # type: ignore[return-value, arg-type]
+    return np.where(np.greater(x, 0), x, np.multiply(x, negative_slope))
 
 
 @primitive(element="softplus", x=lambda g, x: g * sigmoid(x))
@@ -283,7 +300,7 @@ def softplus(x: Operand) -> Tensor:
     >>> tt.softplus(tt.tensor([-1000.0, 0.0, 1000.0]))
     tensor([0.00000000e+00, 6.93147181e-01, 1.00000000e+03])
     """
-    return np.logaddexp(x, 0)  # type: ignore[return-value, arg-type]
+    return np.logaddexp(x, 0)
 
 
 # -------------------------------------------------------------------------------------------- pieces and selections
@@ -291,13 +308,13 @@ def softplus(x: Operand) -> Tensor:
 
 @primitive(np.absolute, x=lambda g, x: g * np.sign(x))
 def abs(x: Operand) -> Tensor:
-    """\\|x\\|.   ∂/∂x = sign x (0 at 0)   (:func:`numpy.abs`)
+    """The absolute value.   ∂/∂x = sign x (0 at 0)   (:func:`numpy.abs`)
 
     >>> import tinytensor as tt
     >>> tt.abs(tt.tensor([-2.0, 0.0, 3.0]))
     tensor([2., 0., 3.])
     """
-    return np.absolute(x)  # type: ignore[return-value, arg-type]
+    return np.absolute(x)
 
 
 @primitive(np.sign, x=lambda g, out: g * np.zeros_like(out))
@@ -308,7 +325,7 @@ def sign(x: Operand) -> Tensor:
     >>> tt.sign(tt.tensor([-2.0, 0.0, 3.0]))
     tensor([-1.,  0.,  1.])
     """
-    return np.sign(x)  # type: ignore[return-value, arg-type]
+    return np.sign(x)
 
 
 def _winner(g: Any, loses: Any, ties: Any) -> Any:
@@ -330,7 +347,7 @@ def maximum(x: Operand, y: Operand) -> Tensor:
     >>> tt.maximum(tt.tensor([-2.0, 3.0]), 0.0)
     tensor([0., 3.])
     """
-    return np.maximum(x, y)  # type: ignore[return-value, arg-type]
+    return np.maximum(x, y)
 
 
 @primitive(
@@ -347,7 +364,7 @@ def minimum(x: Operand, y: Operand) -> Tensor:
     >>> tt.minimum(tt.tensor([-2.0, 3.0]), 0.0)
     tensor([-2.,  0.])
     """
-    return np.minimum(x, y)  # type: ignore[return-value, arg-type]
+    return np.minimum(x, y)
 
 
 def _at_least(x: Any, lo: Any) -> Any:
@@ -376,7 +393,7 @@ def clip(x: Operand, lo: Operand | None = None, hi: Operand | None = None) -> Te
     """
     if lo is None and hi is None:
         raise ValueError("clip: expected lo, hi or both, got neither; give at least one bound")
-    return np.clip(x, lo, hi)  # type: ignore[return-value, arg-type]
+    return np.clip(x, lo, hi)
 
 
 @primitive(
@@ -386,22 +403,22 @@ def clip(x: Operand, lo: Operand | None = None, hi: Operand | None = None) -> Te
     y=lambda g, condition: np.where(condition, 0, g),
 )
 def where(condition: Operand, x: Operand, y: Operand) -> Tensor:
-    """x where the condition is true, else y.   ∂/∂x = [condition], ∂/∂y = [not condition]   (:func:`numpy.where`)
+    """X where the condition is true, else y.   ∂/∂x = [condition], ∂/∂y = [not condition]   (:func:`numpy.where`)
 
     >>> import tinytensor as tt
     >>> t = tt.tensor([-1.0, 2.0])
     >>> tt.where(t > 0, t, 0.0)
     tensor([0., 2.])
     """
-    return np.where(condition, x, y)  # type: ignore[return-value, arg-type]
+    return np.where(condition, x, y)
 
 
 @primitive(x=lambda g: g)
 def astype(x: Operand, dtype: Any) -> Tensor:
-    """x in another floating dtype.   ∂/∂x = 1, returned in the dtype of x   (:meth:`numpy.ndarray.astype`)
+    """X in another floating dtype.   ∂/∂x = 1, returned in the dtype of x   (:meth:`numpy.ndarray.astype`)
 
     >>> import numpy as np, tinytensor as tt
     >>> tt.astype(tt.tensor([1.5]), np.float32)
     tensor([1.5], dtype=float32)
     """
-    return np.asarray(x).astype(dtype)  # type: ignore[return-value]
+    return np.asarray(x).astype(dtype)

@@ -61,7 +61,7 @@ def scatter(x: Operand, index: Any, shape: tuple[int, ...]) -> Tensor:
     x = np.asarray(x)
     out = np.zeros(shape, x.dtype)
     _add_at(out, x, index)
-    return out  # type: ignore[return-value]
+    return out
 
 
 @primitive(
@@ -75,7 +75,7 @@ def getitem(x: Operand, index: Any) -> Tensor:
     >>> tt.getitem(tt.tensor([1.0, 2.0, 3.0]), [0, 0, 2])
     tensor([1., 1., 3.])
     """
-    return x[index]  # type: ignore[index, return-value]
+    return x[index]
 
 
 def _value_rule(g: Any, index: Any, x_shape: Any, value_shape: Any) -> Any:
@@ -103,7 +103,7 @@ def setitem(x: Operand, index: Any, value: Operand) -> Tensor:
     """
     out = np.array(x)
     out[index] = value
-    return out  # type: ignore[return-value]
+    return out
 
 
 @primitive(**_SETITEM)
@@ -125,11 +125,11 @@ def take(x: Operand, indices: Any, axis: int | None = None) -> Tensor:
     array: Any = x if hasattr(x, "shape") else np.asarray(x)
     index = plain_index(indices)
     if axis is None:
-        return getitem(array.reshape(-1), index)  # type: ignore[no-any-return]
+        return getitem(array.reshape(-1), index)
     ndim = array.ndim
     if not -ndim <= axis < ndim:
         raise np.exceptions.AxisError(f"take: axis {axis} is out of bounds for an array of {ndim} dimensions")
-    return getitem(array, (slice(None),) * (axis % ndim) + (index,))  # type: ignore[no-any-return]
+    return getitem(array, (slice(None),) * (axis % ndim) + (index,))
 
 
 @composite(np.take_along_axis)
@@ -144,7 +144,7 @@ def take_along_axis(x: Operand, indices: Any, axis: int | None = -1) -> Tensor:
     array: Any = x if hasattr(x, "shape") else np.asarray(x)
     index = np.asarray(plain_index(indices))
     if axis is None:
-        return getitem(array.reshape(-1), index)  # type: ignore[no-any-return]
+        return getitem(array.reshape(-1), index)
     ndim = array.ndim
     if index.ndim != ndim:
         raise ValueError(f"take_along_axis: indices must have the {ndim} dimensions of x, got {index.ndim}")
@@ -154,7 +154,7 @@ def take_along_axis(x: Operand, indices: Any, axis: int | None = -1) -> Tensor:
         np.arange(n).reshape([-1 if d == k else 1 for d in range(ndim)]) for k, n in enumerate(array.shape)
     ]
     where[axis] = index
-    return getitem(array, tuple(where))  # type: ignore[no-any-return]
+    return getitem(array, tuple(where))
 
 
 # ------------------------------------------------------------------------------------------------------------ padding
@@ -183,7 +183,7 @@ def _pad_constant(x: Any, widths: Any, value: Any) -> Any:
 def pad(
     x: Operand, pad_width: int | Sequence[Any] | dict[int, Any], mode: str = "constant", constant_values: Any = 0
 ) -> Tensor:
-    """x with elements added before and after each axis; ``pad_width`` as in NumPy.   (:func:`numpy.pad`)
+    """X with elements added before and after each axis; ``pad_width`` as in NumPy.   (:func:`numpy.pad`)
 
     mode: constant, edge, reflect, symmetric, wrap.
 
@@ -194,10 +194,8 @@ def pad(
     array: Any = x if hasattr(x, "shape") else np.asarray(x)
     widths = _widths(pad_width, array.ndim)
     if mode == "constant":
-        return _pad_constant(array, widths, constant_values)  # type: ignore[no-any-return]
+        return _pad_constant(array, widths, constant_values)
     if mode not in _REARRANGING:
         raise ValueError(f"pad: mode must be constant, {', '.join(_REARRANGING)}; got {mode!r}")
-    places = np.pad(np.arange(array.size).reshape(array.shape), widths, mode=mode)  # type: ignore[call-overload]
-    return getitem(array.reshape(-1), places)  # type: ignore[no-any-return]
-
-
+    places = np.pad(np.arange(array.size).reshape(array.shape), widths, mode=mode)
+    return getitem(array.reshape(-1), places)

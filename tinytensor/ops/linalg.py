@@ -48,7 +48,7 @@ def matmul(x: Operand, y: Operand) -> Tensor:
     >>> tt.matmul(tt.tensor([[1.0, 2.0], [3.0, 4.0]]), tt.tensor([1.0, 1.0]))
     tensor([3., 7.])
     """
-    return np.matmul(x, y)  # type: ignore[return-value, arg-type]
+    return np.matmul(x, y)
 
 
 @primitive(
@@ -58,7 +58,7 @@ def matmul(x: Operand, y: Operand) -> Tensor:
     bias=lambda g: g,
 )
 def linear(x: Operand, weight: Operand, bias: Operand | None = None) -> Tensor:
-    """x Wᵀ + b in one node.   ∂/∂x = g W, ∂/∂W = gᵀ x, ∂/∂b = Σ g   (``torch.nn.functional.linear``)
+    """X Wᵀ + b in one node.   ∂/∂x = g W, ∂/∂W = gᵀ x, ∂/∂b = Σ g   (``torch.nn.functional.linear``)
 
     Shapes: x (..., in), weight (out, in), bias (out,).
 
@@ -74,9 +74,9 @@ def linear(x: Operand, weight: Operand, bias: Operand | None = None) -> Tensor:
     else:
         out = np.matmul(a, w.T)
     if bias is None:
-        return out  # type: ignore[return-value]
+        return out
     b = np.asarray(bias)
-    return np.add(out, b, out=out) if b.dtype == out.dtype and b.ndim == 1 else out + b  # type: ignore[return-value]
+    return np.add(out, b, out=out) if b.dtype == out.dtype and b.ndim == 1 else out + b
 
 
 # ------------------------------------------------------------------------------------------------ products by matmul
@@ -96,7 +96,7 @@ def dot(x: Operand, y: Operand) -> Tensor:
     """
     x, y = _array(x), _array(y)
     if not isinstance(x, TensorBase) and not isinstance(y, TensorBase):
-        return np.dot(x, y)  # type: ignore[no-any-return]
+        return np.dot(x, y)
     if x.ndim == 0 or y.ndim == 0:
         return multiply(x, y)
     if y.ndim == 1 or (x.ndim <= 2 and y.ndim == 2) or x.ndim == 1:
@@ -127,7 +127,7 @@ def tensordot(x: Operand, y: Operand, axes: Any = 2) -> Tensor:
     """
     x, y = _array(x), _array(y)
     if not isinstance(x, TensorBase) and not isinstance(y, TensorBase):
-        return np.tensordot(x, y, axes)  # type: ignore[no-any-return]
+        return np.tensordot(x, y, axes)
     if isinstance(axes, (int, np.integer)):
         if not 0 <= axes <= min(x.ndim, y.ndim):
             raise ValueError(f"tensordot: axes={axes} for arrays of {x.ndim} and {y.ndim} dimensions")
@@ -165,7 +165,9 @@ def _explicit(subscripts: str, ndims: Sequence[int]) -> tuple[list[str], str]:
     for k, (term, ndim) in enumerate(zip(terms, ndims, strict=True)):
         width = ndim - len(term.replace("...", ""))
         if width < 0 or ("..." not in term and width):
-            raise ValueError(f"einsum: {term!r} in {subscripts!r} does not fit operand {k}, which has {ndim} dimensions")
+            raise ValueError(
+                f"einsum: {term!r} in {subscripts!r} does not fit operand {k}, which has {ndim} dimensions"
+            )
         widest = max(widest, width)
         terms[k] = term.replace("...", "".join(free[:width][::-1]))
     dots = "".join(free[:widest][::-1])
@@ -177,7 +179,8 @@ def _explicit(subscripts: str, ndims: Sequence[int]) -> tuple[list[str], str]:
 
 def _einsum_rule(g: Any, i: int, others: Any, subscripts: str, optimize: Any, xs_shape: Any) -> Any:
     """The other operands and ``g`` contracted to the labels of operand i; labels that stand in it alone are repeated,
-    a label that it has twice puts the gradient on the diagonal."""
+    a label that it has twice puts the gradient on the diagonal.
+    """
     terms, result = _explicit(subscripts, [len(shape) for shape in xs_shape])
     own, shape = terms[i], xs_shape[i]
     rest = [term for k, term in enumerate(terms) if k != i]
@@ -185,7 +188,7 @@ def _einsum_rule(g: Any, i: int, others: Any, subscripts: str, optimize: Any, xs
     known = "".join([c for c in labels if c in result or any(c in term for term in rest)])
     arrays = [x for k, x in enumerate(others) if k != i]
     out = np.einsum(",".join([result, *rest]) + "->" + known, g, *arrays, optimize=optimize)
-    size = {c: n for c, n in zip(own, shape, strict=True)}
+    size = dict(zip(own, shape, strict=True))
     have = dict(zip(known, out.shape, strict=True))
     full = tuple([max(size[c], have.get(c, 1)) if size[c] else 0 for c in labels])
     out = out.reshape(tuple([have.get(c, 1) for c in labels]))
@@ -193,6 +196,8 @@ def _einsum_rule(g: Any, i: int, others: Any, subscripts: str, optimize: Any, xs
         out = np.broadcast_to(out, full)
     if len(labels) == len(own):
         return out
+    if repeated := tuple([k for k, c in enumerate(labels) if size[c] == 1 != full[k]]):  # 'ii,i' with shapes (1, 1), (3,)
+        out, full = np.sum(out, axis=repeated, keepdims=True), tuple([size[c] for c in labels])
     along = {c: np.arange(n).reshape([-1 if c == d else 1 for d in labels]) for c, n in zip(labels, full, strict=True)}
     return scatter(out, tuple([along[c] for c in own]), shape)
 
@@ -214,7 +219,7 @@ def einsum(subscripts: str, *operands: Operand, optimize: Any = False) -> Tensor
     """
     if not isinstance(subscripts, str):
         raise TypeError("einsum: expected the string form, einsum('ij,jk->ik', x, y); got index lists")
-    return _einsum(subscripts, optimize, *operands)  # type: ignore[no-any-return]
+    return _einsum(subscripts, optimize, *operands)
 
 
 DISPATCH[np.einsum] = einsum
@@ -252,4 +257,4 @@ def eigh(x: Operand) -> Any:
     >>> w
     tensor([2., 3.])
     """
-    return tuple(np.linalg.eigh(x))  # type: ignore[arg-type]
+    return tuple(np.linalg.eigh(x))

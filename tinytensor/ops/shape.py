@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def reshape(x: Operand, shape: Shape) -> Tensor:
     tensor([[1., 2.],
             [3., 4.]])
     """
-    return np.asarray(x).reshape(shape)  # type: ignore[return-value]
+    return np.asarray(x).reshape(shape)
 
 
 def _inverse(axes: Any) -> Any:
@@ -45,7 +46,7 @@ def transpose(x: Operand, axes: Sequence[int] | None = None) -> Tensor:
     tensor([[1., 3.],
             [2., 4.]])
     """
-    return np.asarray(x).transpose(axes)  # type: ignore[return-value]
+    return np.asarray(x).transpose(axes)
 
 
 @primitive(np.swapaxes, x=lambda g, axis1, axis2: np.swapaxes(g, axis1, axis2))
@@ -56,7 +57,7 @@ def swapaxes(x: Operand, axis1: int, axis2: int) -> Tensor:
     >>> tt.swapaxes(tt.zeros((2, 3, 4)), 0, -1).shape
     (4, 3, 2)
     """
-    return np.asarray(x).swapaxes(axis1, axis2)  # type: ignore[return-value]
+    return np.asarray(x).swapaxes(axis1, axis2)
 
 
 @primitive(np.squeeze, x=lambda g, x_shape: g.reshape(x_shape))
@@ -67,7 +68,7 @@ def squeeze(x: Operand, axis: Axis = None) -> Tensor:
     >>> tt.squeeze(tt.zeros((1, 3, 1)), axis=0).shape
     (3, 1)
     """
-    return np.asarray(x).squeeze(axis)  # type: ignore[return-value]
+    return np.asarray(x).squeeze(axis)
 
 
 @primitive(np.expand_dims, x=lambda g, x_shape: g.reshape(x_shape))
@@ -78,19 +79,19 @@ def expand_dims(x: Operand, axis: int | tuple[int, ...]) -> Tensor:
     >>> tt.expand_dims(tt.zeros(3), (0, -1)).shape
     (1, 3, 1)
     """
-    return np.expand_dims(np.asarray(x), axis)  # type: ignore[return-value]
+    return np.expand_dims(np.asarray(x), axis)
 
 
 @primitive(np.broadcast_to, x=lambda g, x_shape: sum_to(g, x_shape))
 def broadcast_to(x: Operand, shape: Shape) -> Tensor:
-    """x repeated along axes of length 1 and new leading axes, without a copy.   ∂/∂x = Σ   (:func:`numpy.broadcast_to`)
+    """X repeated along axes of length 1 and new leading axes, without a copy.   ∂/∂x = Σ   (:func:`numpy.broadcast_to`)
 
     >>> import tinytensor as tt
     >>> tt.broadcast_to(tt.tensor([1.0, 2.0]), (2, 2))
     tensor([[1., 2.],
             [1., 2.]])
     """
-    return np.broadcast_to(x, shape)  # type: ignore[return-value, arg-type]
+    return np.broadcast_to(x, shape)
 
 
 @primitive(np.flip, x=lambda g, axis: np.flip(g, axis))
@@ -101,7 +102,7 @@ def flip(x: Operand, axis: Axis = None) -> Tensor:
     >>> tt.flip(tt.tensor([1.0, 2.0, 3.0]))
     tensor([3., 2., 1.])
     """
-    return np.flip(np.asarray(x), axis)  # type: ignore[return-value]
+    return np.flip(np.asarray(x), axis)
 
 
 # -------------------------------------------------------------------------------------------------- joining, splitting
@@ -131,7 +132,7 @@ def concatenate(arrays: Sequence[Operand], axis: int | None = 0) -> Tensor:
     >>> tt.concatenate([tt.tensor([1.0]), tt.tensor([2.0, 3.0])])
     tensor([1., 2., 3.])
     """
-    return _concatenate(axis, *arrays)  # type: ignore[no-any-return]
+    return _concatenate(axis, *arrays)
 
 
 @primitive(xs=lambda g, i, axis: g[(slice(None),) * (axis % g.ndim) + (i,)])
@@ -148,12 +149,12 @@ def stack(arrays: Sequence[Operand], axis: int = 0) -> Tensor:
     tensor([[1., 2.],
             [3., 4.]])
     """
-    return _stack(axis, *arrays)  # type: ignore[no-any-return]
+    return _stack(axis, *arrays)
 
 
 @composite(np.split)
 def split(x: Operand, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
-    """x cut into equal sections, or before the given indices, along an axis.   (:func:`numpy.split`)
+    """X cut into equal sections, or before the given indices, along an axis.   (:func:`numpy.split`)
 
     The pieces are views; in backward they write into one array.
 
@@ -171,10 +172,10 @@ def split(x: Operand, indices_or_sections: int | Sequence[int], axis: int = 0) -
         if sections <= 0 or n % sections:
             raise ValueError(f"split: an axis of length {n} cannot be cut into {sections} equal sections")
         edges = [n // sections * k for k in range(sections + 1)]
-        bounds = list(zip(edges[:-1], edges[1:], strict=True))
+        bounds = list(pairwise(edges))
     else:
         cuts = [int(k) for k in indices_or_sections]
-        bounds = list(zip([0, *cuts], [*cuts, n], strict=True))  # type: ignore[arg-type]
+        bounds = list(zip([0, *cuts], [*cuts, n], strict=True))
     return [array[(slice(None),) * axis + (slice(a, b),)] for a, b in bounds]
 
 
@@ -186,4 +187,4 @@ def copy(x: Operand) -> Tensor:
     >>> tt.copy(tt.tensor([1.0, 2.0]))
     tensor([1., 2.])
     """
-    return np.array(x)  # type: ignore[return-value]
+    return np.array(x)

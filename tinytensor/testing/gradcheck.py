@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor.graph import no_grad
-from tinytensor.primitive import TensorBase
 from tinytensor.scalar import Value
-from tinytensor.tensor import tensor
+from tinytensor.tensor import Tensor, tensor
 from tinytensor.transforms import grad
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def check_grads(
       central differences: -6.607735237
       difference:          0.00661, allowed 6.7e-06
     """
-    inputs = [np.array(a._data if isinstance(a, TensorBase) else a, dtype=float) for a in arrays]
+    inputs = [np.array(a._data if isinstance(a, Tensor) else a, dtype=float) for a in arrays]
     if not inputs or order < 1:
         raise TypeError(
             f"check_grads: expected at least one array and an order of 1 or more, got {len(inputs)}, {order}"
@@ -214,7 +213,7 @@ def against_scalar(
     >>> from tinytensor.testing import against_scalar
     >>> against_scalar(lambda x, w: np.tanh(x @ w).sum(axis=0), np.ones((3, 2)), np.full((2, 2), 0.5))
     """
-    given: list[Any] = [a._data if isinstance(a, TensorBase) else np.asarray(a) for a in arrays]
+    given: list[Any] = [a._data if isinstance(a, Tensor) else np.asarray(a) for a in arrays]
     loose = any(a.dtype.kind == "f" and a.dtype.itemsize < 8 for a in given)
     rtol = (1e-4 if loose else 1e-10) if rtol is None else rtol
     atol = (1e-4 if loose else 1e-10) if atol is None else atol
@@ -229,7 +228,9 @@ def against_scalar(
         )
     for k, (out, ref) in enumerate(zip(ours, reference, strict=True)):
         assert_near(_plain(out), numbers_of(ref), rtol, atol, f"against_scalar: result {k} of {name}")
-    contract_and_walk(ours, reference)
+    floating = [(o, r) for o, r in zip(ours, reference, strict=True) if isinstance(o, Tensor) and o.dtype.kind == "f"]
+    walk_tensors([out for out, _ in floating])
+    walk_values([ref for _, ref in floating])
     for k, (t, v) in enumerate(zip(tensors, scalars, strict=True)):
         if t is not v:
             got = np.zeros(t.shape, t.dtype) if t.grad is None else t.grad
@@ -239,21 +240,22 @@ def against_scalar(
             assert_near(got, gradients_of(v), rtol, atol, what)
 
 
-def contract_and_walk(tensors: list[Any], references: list[Any]) -> None:
-    """Contract both engines' results with the same random numbers, and run both backward."""
-    total: Any = None
-    summed = Value(0.0)
-    for k, (out, ref) in enumerate(zip(tensors, references, strict=True)):
-        if not isinstance(out, TensorBase) or out.dtype.kind != "f":
-            continue
-        c = weights_for(k, out.shape)
-        part = np.sum(np.asarray(c, out.dtype) * out)
-        total = part if total is None else total + part
-        for weight, element in zip(c.reshape(-1), np.asarray(ref, object).reshape(-1), strict=True):
-            summed = summed + element * float(weight)
+def walk_tensors(results: list[Any]) -> None:
+    """Contract tensors with fixed random numbers, and run backward."""
+    parts = [np.sum(weights_for(k, t.shape).astype(t.dtype) * t) for k, t in enumerate(results)]
+    total = sum(parts[1:], start=parts[0]) if parts else None
     if total is not None and total.requires_grad:
         total.backward()
-    summed.backward()
+
+
+def walk_values(results: list[Any]) -> None:
+    """Contract object arrays of ``Value`` with the same numbers, and run backward."""
+    total = Value(0.0)
+    for k, array in enumerate(results):
+        elements = np.asarray(array, object)
+        for weight, element in zip(weights_for(k, elements.shape).flat, elements.flat, strict=True):
+            total = total + element * float(weight)
+    total.backward()
 
 
 def as_values(a: Any) -> Any:
@@ -296,7 +298,7 @@ def leaves_of(out: Any) -> Iterator[Any]:
 
 
 def _plain(x: Any) -> Any:
-    return x._data if isinstance(x, TensorBase) else x
+    return x._data if isinstance(x, Tensor) else x
 
 
 def weights_for(k: int, shape: tuple[int, ...]) -> Array:

@@ -1,0 +1,295 @@
+"""A program: lines of NumPy source and the arrays they start from, run by every engine and compared."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import CodeType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import tinytensor
+from tinytensor.scalar import Value
+from tinytensor.tensor import Tensor, tensor
+from tinytensor.testing.gradcheck import (
+    as_values,
+    assert_near,
+    gradients_of,
+    numbers_of,
+    walk_tensors,
+    walk_values,
+    weights_for,
+)
+from tinytensor.transforms import grad
+
+if TYPE_CHECKING:
+    from tinytensor.typing import Array
+
+__all__ = ["Program", "ProgramError", "minimize"]
+
+#: How closely results and gradients must agree with the scalar engine, relative to the largest number of an array.
+_TIGHT, _LOOSE = 1e-9, 2e-3
+
+
+class ProgramError(AssertionError):
+    """Two ways to run a program disagree: the message says where, and ends with a test that can be pasted.
+
+    ``kind`` says what differed: 'values', 'gradients', 'second derivatives', or the name of the exception.
+    """
+
+    def __init__(self, program: Program, kind: str, message: str) -> None:
+        super().__init__(f"{message}\n\nThe program, as a test:\n\n{program.script()}")
+        self.program, self.kind, self.reason = program, kind, message
+
+
+@dataclass(frozen=True)
+class Program:
+    """NumPy source and its leaves: ``run`` executes it on any kind of array, ``check`` compares the kinds.
+
+    ``source``: one statement a line, ``v0 = np.tanh(x0 @ x1)``, ``v0 += x1`` or ``v0[1:] = x1``; it may use ``np`` and
+    ``tt``. ``leaves``: floating arrays by name. A result that NumPy makes a scalar is kept as a 0-d array.
+
+    >>> import numpy as np
+    >>> from tinytensor.testing import Program
+    >>> program = Program("v0 = np.tanh(x0)", {"x0": np.array([0.0, 1.0])})
+    >>> program.run()["v0"].round(4)
+    array([0.    , 0.7616])
+    >>> program.check(second=True)
+    """
+
+    source: str
+    leaves: Mapping[str, Array]
+
+    def run(self, arrays: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """All variables, the leaves among them, after the program ran on ``arrays`` (ndarrays, if left out: copies)."""
+        arrays = {name: a.copy() for name, a in self.leaves.items()} if arrays is None else arrays
+        names: dict[str, Any] = {"np": np, "tt": tinytensor, **arrays}
+        for code, target in _compiled(self.source):
+            exec(code, names)
+            if type(names[target]) is not Tensor:
+                names[target] = _lifted(names[target])
+        return {name: value for name, value in names.items() if name not in ("np", "tt", "__builtins__")}
+
+    def run_tensors(self) -> dict[str, Any]:
+        """All variables after the program ran on tensors whose leaves require grad."""
+        return self.run({name: tensor(a, requires_grad=True) for name, a in self.leaves.items()})
+
+    def reference(self) -> dict[str, tuple[Array, Array]]:
+        """What the scalar engine says: each variable's numbers, and the leaves' gradients (of the others: empty)."""
+        variables = self.run({name: as_values(a) for name, a in self.leaves.items()})
+        walk_values([v for name, v in variables.items() if name not in self.leaves])
+        nothing = np.zeros(0)
+        return {n: (numbers_of(v), gradients_of(v) if n in self.leaves else nothing) for n, v in variables.items()}
+
+    def gradients(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The variables after a run on tensors, and the leaves' gradients."""
+        variables = self.run_tensors()
+        walk_tensors([v for name, v in variables.items() if name not in self.leaves])
+        leaves = {name: variables[name] for name in self.leaves}
+        return variables, {n: np.zeros(t.shape, t.dtype) if t.grad is None else t.grad for n, t in leaves.items()}
+
+    def check(self, second: bool = False, reference: dict[str, tuple[Array, Array]] | None = None) -> None:
+        """Run the program on ndarrays, on tensors and on Values, and compare; raise :class:`ProgramError`.
+
+        Tensors must give the bits that ndarrays give. Values and gradients must agree with the scalar engine to
+        rounding; a program with float32 leaves is compared loosely, and once more in float64. ``second`` compares second
+        derivatives with differences of the gradient, in one random direction.
+        """
+        try:
+            reference = self.reference() if reference is None else reference
+            self._compare(reference)
+            if any(a.dtype != np.float64 for a in self.leaves.values()):
+                self.double()._compare(reference)
+            if second:
+                self.double()._check_second()
+        except ProgramError as error:
+            raise ProgramError(self, error.kind, error.reason) from None
+        except Exception as error:
+            raise ProgramError(self, type(error).__name__, f"{type(error).__name__}: {error}") from error
+
+    def double(self) -> Program:
+        """The same program with float64 leaves."""
+        return Program(self.source, {name: a.astype(np.float64) for name, a in self.leaves.items()})
+
+    def _compare(self, reference: dict[str, tuple[Array, Array]]) -> None:
+        variables, gradients = self.gradients()
+        tolerance = _TIGHT if all(a.dtype == np.float64 for a in self.leaves.values()) else _LOOSE
+        for name, plain in self.run().items():
+            ours = variables[name].data
+            if ours.dtype != plain.dtype or ours.shape != plain.shape or not np.array_equal(ours, plain, equal_nan=True):
+                raise ProgramError(
+                    self, "values", f"{name} on tensors is not what it is on ndarrays, bit for bit\n"
+                    f"tensors:  {ours.dtype} {ours.tolist()}\nndarrays: {plain.dtype} {plain.tolist()}",
+                )  # fmt: skip
+        for name, (numbers, slopes) in reference.items():
+            self._near(variables[name].data, numbers, tolerance, "values", f"the value of {name}")
+            if name in gradients:
+                if gradients[name].dtype != self.leaves[name].dtype:
+                    raise ProgramError(self, "gradients", f"the gradient of {name} has dtype {gradients[name].dtype}")
+                self._near(gradients[name], slopes, tolerance, "gradients", f"the gradient of {name}")
+        for name, a in self.leaves.items():
+            if not np.array_equal(variables[name].data, a):
+                raise ProgramError(self, "values", f"the leaf {name} was overwritten")
+
+    def _near(self, got: Any, expected: Any, tolerance: float, kind: str, what: str) -> None:
+        try:
+            assert_near(got, expected, tolerance, tolerance, what)
+        except AssertionError as error:
+            raise ProgramError(self, kind, str(error)) from None
+
+    def _check_second(self) -> None:
+        names = [name for name, a in self.leaves.items() if a.size]
+        if not names:
+            return
+        arrays = [self.leaves[name] for name in names]
+        directions = [weights_for(k + 100, a.shape) for k, a in enumerate(arrays)]
+
+        def total(*args: Any) -> Any:
+            variables = self.run({**{n: tensor(a) for n, a in self.leaves.items()}, **dict(zip(names, args, strict=True))})
+            made = [v for name, v in variables.items() if name not in self.leaves]
+            return sum((np.sum(weights_for(k, v.shape) * v) for k, v in enumerate(made)), start=0.0 * np.sum(args[0]))
+
+        numbers = tuple(range(len(names)))
+        gradient = grad(total, argnums=numbers)
+
+        def slope(*args: Any) -> Any:
+            return sum(np.sum(d * g) for d, g in zip(directions, gradient(*args), strict=True))
+
+        def along(s: float) -> float:
+            return float(slope(*[a + s * d for a, d in zip(arrays, directions, strict=True)]))
+
+        parts = grad(slope, argnums=numbers)(*arrays)
+        got = sum(float((g * d).sum()) for g, d in zip(parts, directions, strict=True))
+        one, two, four = [(along(h) - along(-h)) / (2 * h) for h in (2e-4, 1e-4, 5e-5)]
+        expected, uncertain = (4 * four - two) / 3, abs(four - two) + abs(two - one)
+        scale = max(1.0, abs(along(0.0)), abs(expected))
+        if uncertain > 1e-2 * scale:  # the differences do not converge: too near a kink, too steep
+            return
+        self._near(got, expected, (1e-6 * scale + uncertain) / scale, "second derivatives", "the second derivative")
+
+    def script(self) -> str:
+        """Python source that makes this program and checks it: paste it into a test.
+
+        >>> import numpy as np
+        >>> print(Program("v0 = x0 * 2", {"x0": np.array([1.5], np.float32)}).script())
+        import numpy as np
+        from tinytensor.testing import Program
+        <BLANKLINE>
+        leaves = {
+            "x0": np.array([1.5], dtype=np.float32),
+        }
+        Program('''
+        v0 = x0 * 2
+        ''', leaves).check()
+        """
+        leaves = "".join(f'    "{name}": {array_text(a)},\n' for name, a in self.leaves.items())
+        return (
+            f"import numpy as np\nfrom tinytensor.testing import Program\n\nleaves = {{\n{leaves}}}\n"
+            f"Program('''\n{self.source.strip()}\n''', leaves).check()"
+        )
+
+    def __str__(self) -> str:
+        return self.source
+
+
+@lru_cache(4096)
+def _compiled(source: str) -> tuple[tuple[CodeType, str], ...]:
+    """Each statement's code and the name of the variable that it makes or changes."""
+    lines = []
+    for statement in ast.parse(source).body:
+        if not isinstance(statement, (ast.Assign, ast.AugAssign)):
+            raise SyntaxError(f"Program: expected assignments only, got {ast.unparse(statement)!r}")
+        target: Any = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+        name = target.id if isinstance(target, ast.Name) else target.value.id
+        lines.append((compile(ast.Module([statement], []), "<program>", "exec"), name))
+    return tuple(lines)
+
+
+def _lifted(x: Any) -> Any:
+    """An array, also of a scalar; in an object array every element a Value."""
+    array = x if type(x) is np.ndarray else np.asarray(x)
+    if array.dtype == object:
+        for index in np.ndindex(array.shape):
+            if type(array[index]) is not Value:
+                if not array.flags.writeable or type(x) is not np.ndarray or array.base is not None:
+                    array = array.copy()
+                array[index] = Value(0.0 if array[index] is None else float(array[index]))
+    return array
+
+
+def array_text(a: Array) -> str:
+    """An array as source that makes it again.
+
+    >>> array_text(np.array([[True], [False]])), array_text(np.zeros((0, 2), np.float32))
+    ('np.array([[True], [False]])', 'np.zeros((0, 2), dtype=np.float32)')
+    """
+    dtype = ", dtype=np.float32" if a.dtype == np.float32 else ""
+    return f"np.array({nested_text(a)}{dtype})" if a.size else f"np.zeros({a.shape}{dtype})"
+
+
+def nested_text(a: Any) -> str:
+    """The elements of an array as nested lists, each number as short as it can be."""
+    return str(a[()]) if a.ndim == 0 else "[" + ", ".join([nested_text(part) for part in a]) + "]"
+
+
+# ----------------------------------------------------------------------------------------------------------- shrinking
+
+
+def minimize(program: Program, fails: Callable[[Program], bool]) -> Program:
+    """The smallest program found for which ``fails`` is still true: lines are dropped, or replaced by their values.
+
+    >>> import numpy as np
+    >>> long = Program("v0 = np.exp(x0)\\nv1 = np.tanh(v0)\\nv2 = v1 + v0", {"x0": np.ones(2)})
+    >>> small = minimize(long, lambda p: "tanh" in p.source)
+    >>> small.source, list(small.leaves)
+    ('v1 = np.tanh(v0)', ['v0'])
+    """
+    smaller = True
+    while smaller:
+        smaller = False
+        for k in reversed(range(len(program.source.strip().splitlines()))):
+            for candidate in _smaller(program, k):
+                if _still(candidate, fails):
+                    program, smaller = candidate, True
+                    break
+    return program
+
+
+def _still(program: Program, fails: Callable[[Program], bool]) -> bool:
+    try:
+        program.run()
+    except Exception:
+        return False
+    return bool(program.source) and fails(program)
+
+
+def _smaller(program: Program, k: int) -> list[Program]:
+    """The program without line k and what depends on it; and with line k's result as a leaf."""
+    lines = program.source.strip().splitlines()
+    if k >= len(lines):
+        return []
+    target = _compiled(lines[k])[0][1]
+    gone, kept = {target}, lines[:k]
+    for line in lines[k + 1 :]:
+        if _names(line) & gone:
+            gone.add(_compiled(line)[0][1])
+        else:
+            kept.append(line)
+    found = [_pruned(kept, program.leaves)]
+    rest = lines[:k] + lines[k + 1 :]
+    if all(_compiled(line)[0][1] != target for line in rest):
+        value = Program("\n".join(lines[: k + 1]), program.leaves).run()[target]
+        found.append(_pruned(rest, {**program.leaves, target: value.round(3)}))
+    return found
+
+
+def _pruned(lines: list[str], leaves: Mapping[str, Array]) -> Program:
+    used = set().union(*map(_names, lines)) if lines else set()
+    return Program("\n".join(lines), {name: a for name, a in leaves.items() if name in used})
+
+
+def _names(line: str) -> set[str]:
+    return {node.id for node in ast.walk(ast.parse(line)) if isinstance(node, ast.Name)} - {"np", "tt"}

@@ -16,6 +16,7 @@ from tinytensor.creation import (
     Generator,
     arange,
     empty,
+    empty_like,
     eye,
     full,
     full_like,
@@ -102,7 +103,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Generator", "Tensor", "Value", "abs", "add", "arange", "astype", "broadcast_to", "clip", "concatenate", "copy",
-    "cos", "cumsum", "data", "div0", "divide", "dot", "draw_dot", "eigh", "einsum", "empty", "enable_grad", "exp",
+    "cos", "cumsum", "data", "div0", "divide", "dot", "draw_dot", "eigh", "einsum", "empty", "empty_like", "enable_grad", "exp",
     "expand_dims", "eye", "flip", "from_numpy", "full", "full_like", "get_default_dtype", "getitem", "grad", "io",
     "is_grad_enabled", "leaky_relu", "linear", "linspace", "log", "log_softmax", "logsumexp", "manual_seed", "matmul",
     "max", "maximum", "mean", "min", "minimum", "mul0", "multiply", "negative", "nn", "no_grad", "ones", "ones_like",

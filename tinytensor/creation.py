@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tinytensor.typing import Array, DType, Operand, Shape
 
 __all__ = [
-    "Generator", "arange", "empty", "eye", "full", "full_like", "linspace", "manual_seed", "ones", "ones_like", "rand",
+    "Generator", "arange", "empty", "empty_like", "eye", "full", "full_like", "linspace", "manual_seed", "ones", "ones_like", "rand",
     "randn", "rng", "zeros", "zeros_like",
 ]  # fmt: skip
 
@@ -132,6 +132,16 @@ def full_like(x: Operand, fill_value: Any, dtype: DType = None, requires_grad: b
     tensor([7., 7.])
     """
     return _made(np.full_like(_template(x), fill_value, dtype=dtype), requires_grad)
+
+
+def empty_like(x: Operand, dtype: DType = None, requires_grad: bool = False) -> Tensor:
+    """Memory as it is found, in the shape and dtype of x.   (:func:`numpy.empty_like`)
+
+    >>> import tinytensor as tt
+    >>> tt.empty_like(tt.zeros((2, 3))).shape
+    (2, 3)
+    """
+    return _made(np.empty_like(_template(x), dtype=dtype), requires_grad)
 
 
 class Generator:

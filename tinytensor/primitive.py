@@ -22,12 +22,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import update_wrapper
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from tinytensor.graph import Node, fresh, is_grad_enabled
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["DISPATCH", "OPS", "Op", "TensorBase", "cast", "composite", "operand", "primitive", "sum_to"]
 
@@ -257,7 +259,15 @@ class Op(Signature):
         return f"<primitive {self.name}({', '.join(self.params)})>"
 
     def __reduce__(self) -> Any:
+        if OPS.get(self.key) is not self:
+            raise TypeError(
+                f"the graph uses the primitive {self.key}, but that name now means another one, so it cannot be pickled; "
+                "give every primitive a name of its own at the top level of a module"
+            )
         return _find_op, (self.key,)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Op:
+        return self
 
 
 def _elementwise(name: str, arrays: list[Any], options: list[Any]) -> Any:

@@ -27,7 +27,7 @@ __all__ = [
 
 @primitive(broadcasts=True, x=lambda g, y: _both0(g, y), y=lambda g, x: _both0(g, x))
 def _both0(x: Any, y: Any) -> Any:
-    """x · y, and 0 where one is 0 and the other not finite: the branch not taken stays 0 in second derivatives too."""
+    """X · y, and 0 where one is 0 and the other not finite: the branch not taken stays 0 in second derivatives too."""
     out: Any = np.multiply(x, y)
     if np.logical_or.reduce(np.isnan(out), axis=None):
         out = np.where(np.equal(x, 0) | np.equal(y, 0), np.zeros((), out.dtype), out)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import string
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -149,18 +148,21 @@ def tensordot(x: Operand, y: Operand, axes: Any = 2) -> Tensor:
 # ------------------------------------------------------------------------------------------------------------- einsum
 
 
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
 def _explicit(subscripts: str, ndims: Sequence[int]) -> tuple[list[str], str]:
     """Labels of each operand and of the result, with the ellipsis and the implicit result written out.
 
     >>> _explicit("...ij,jk", [3, 2])
-    (['Zij', 'jk'], 'Zik')
+    (['zij', 'jk'], 'zik')
     """
     text = subscripts.replace(" ", "")
     left, arrow, right = text.partition("->")
     terms = left.split(",")
     if len(terms) != len(ndims):
         raise ValueError(f"einsum: {subscripts!r} names {len(terms)} operands, got {len(ndims)}")
-    free = [c for c in reversed(string.ascii_letters) if c not in text]
+    free = [c for c in _LETTERS[::-1] if c not in text]
     widest = 0
     for k, (term, ndim) in enumerate(zip(terms, ndims, strict=True)):
         width = ndim - len(term.replace("...", ""))
@@ -196,7 +198,9 @@ def _einsum_rule(g: Any, i: int, others: Any, subscripts: str, optimize: Any, xs
         out = np.broadcast_to(out, full)
     if len(labels) == len(own):
         return out
-    if repeated := tuple([k for k, c in enumerate(labels) if size[c] == 1 != full[k]]):  # 'ii,i' with shapes (1, 1), (3,)
+    if repeated := tuple(
+        [k for k, c in enumerate(labels) if size[c] == 1 != full[k]]
+    ):  # 'ii,i' with shapes (1, 1), (3,)
         out, full = np.sum(out, axis=repeated, keepdims=True), tuple([size[c] for c in labels])
     along = {c: np.arange(n).reshape([-1 if c == d else 1 for d in labels]) for c, n in zip(labels, full, strict=True)}
     return scatter(out, tuple([along[c] for c in own]), shape)

@@ -109,7 +109,7 @@ def _at_extreme(g: Any, x: Any, out: Any, axis: Any) -> Any:
     return np.where(hits, share, 0)
 
 
-@primitive(np.max, x=_at_extreme)
+@primitive(np.max, np.amax, x=_at_extreme)
 def max(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The largest element.   ∂/∂x = 1 there, shared evenly at a tie, else 0   (:func:`numpy.max`, ``torch.amax``)
 
@@ -120,7 +120,7 @@ def max(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return np.maximum.reduce(x, axis, keepdims=keepdims)
 
 
-@primitive(np.min, x=_at_extreme)
+@primitive(np.min, np.amin, x=_at_extreme)
 def min(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The smallest element.   ∂/∂x = 1 there, shared evenly at a tie, else 0   (:func:`numpy.min`, ``torch.amin``)
 
@@ -236,7 +236,7 @@ def logsumexp(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     x = np.asarray(x)
     peak = _peak(x, axis)
     out = np.log(np.add.reduce(np.exp(x - peak), axis, keepdims=True)) + peak
-    return out if keepdims else out.squeeze(axes_of(axis, x.ndim, "logsumexp"))[()]
+    return out if keepdims else np.asarray(out).squeeze(axes_of(axis, x.ndim, "logsumexp"))[()]
 
 
 @primitive(x=lambda g, out, axis: out * (g - np.sum(g * out, axis=axis, keepdims=True)))

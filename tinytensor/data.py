@@ -24,7 +24,7 @@ DATASETS = {
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Samples to train on and samples held out, with the standardisation that was applied to both.
+    """Samples to train on and samples held out, with the standardisation that was applied to both. Example: :func:`toy`.
 
     x_train, x_test   (n, features) float64, ``(raw - mean) / scale``
     y_train, y_test   (n,) int64 labels 0 … classes - 1
@@ -81,7 +81,7 @@ def toy(
     >>> tt.data.toy("moons", samples=100, noise=0.1, seed=1)
     Dataset(moons: 80 to train on, 20 held out, 2 features, 2 classes)
     """
-    _check(name, samples, noise, test_size)
+    _check(name, samples, noise, seed, test_size)
     x, y = _raw(name, samples, noise, seed)
     train, test = _split(y, test_size, np.random.default_rng((seed, 1)))
     mean, scale = np.zeros(x.shape[1]), np.ones(x.shape[1])
@@ -93,11 +93,11 @@ def toy(
     return Dataset(name, x[train], y[train], x[test], y[test], mean, scale, 10 if name == "digits" else 2)
 
 
-def _check(name: str, samples: int | None, noise: float | None, test_size: float) -> None:
+def _check(name: str, samples: int | None, noise: float | None, seed: int, test_size: float) -> None:
     if name not in DATASETS:
         import difflib  # 5 ms, for a message
 
-        near = difflib.get_close_matches(name.lower(), DATASETS, n=1, cutoff=0.4)
+        near = difflib.get_close_matches(name.lower(), DATASETS, n=1, cutoff=0.6)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(DATASETS)}"
         raise ValueError(f"unknown dataset {name!r}: {hint}")
     fewest, most = (50, 1797) if name == "digits" else (10, 10_000_000)
@@ -105,6 +105,8 @@ def _check(name: str, samples: int | None, noise: float | None, test_size: float
         raise ValueError(f"{name}: samples must lie between {fewest} and {most:,}, got {samples}")
     if noise is not None and not 0 <= noise < np.inf:
         raise ValueError(f"{name}: noise must be a finite number and not negative, got {noise}")
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"{name}: seed must be a whole number from 0 to 2**32 - 1, got {seed}")
     if not 0 < test_size < 1:
         raise ValueError(f"{name}: test_size is the share that is held out, between 0 and 1; got {test_size}")
 

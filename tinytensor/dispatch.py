@@ -116,10 +116,31 @@ def function(numpy_function: Callable[..., Any], args: tuple[Any, ...], kwargs: 
     if ours is not None:
         if numpy_function is np.where and len(args) == 1 and not kwargs:
             return _result(np.where(_value(args[0])))
+        if kwargs and hasattr(ours, "op"):  # NumPy's names of the arguments
+            return ours(*ours.op.bind(args, kwargs))
         return ours(*args, **kwargs)
     if numpy_function in _CONSTANT:
         return _result(numpy_function(*map(_value, args), **{k: _value(v) for k, v in kwargs.items()}))
     refuse(numpy_function)
+
+
+#: What to write instead of functions that have no rule yet, where their name does not tell.
+_INSTEAD = {
+    "vstack": "np.concatenate, np.stack", "hstack": "np.concatenate", "dstack": "np.stack", "column_stack": "np.stack",
+    "append": "np.concatenate", "array_split": "np.split", "hsplit": "np.split", "vsplit": "np.split",
+    "tile": "np.take, np.broadcast_to", "repeat": "np.take", "roll": "np.take", "rot90": "np.flip, np.swapaxes",
+    "moveaxis": "np.transpose", "rollaxis": "np.transpose", "atleast_1d": "np.reshape", "atleast_2d": "np.reshape",
+    "atleast_3d": "np.reshape", "trace": "np.einsum('ii', x)", "diagonal": "np.einsum('ii->i', x)",
+    "diag": "np.einsum('ii->i', x)", "tril": "np.where", "triu": "np.where", "inner": "np.tensordot", "vdot": "np.dot",
+    "kron": "np.einsum", "cross": "np.einsum", "norm": "np.sqrt(np.sum(x**2))", "inv": "np.linalg.eigh",
+    "solve": "np.linalg.eigh", "det": "np.linalg.eigh", "eig": "np.linalg.eigh", "eigvalsh": "np.linalg.eigh",
+    "average": "np.mean", "median": "np.mean", "ptp": "np.max(x) - np.min(x)", "nansum": "np.sum", "nanmean": "np.mean",
+    "sort": "np.take_along_axis(x, np.argsort(x))", "diff": "x[1:] - x[:-1]", "cumprod": "np.cumsum(np.log(x))",
+    "exp2": "2.0 ** x", "expm1": "np.exp", "log1p": "np.log", "log2": "np.log", "log10": "np.log", "cbrt": "x ** (1 / 3)",
+    "logaddexp": "tt.logsumexp", "hypot": "np.sqrt", "tan": "np.sin, np.cos", "sinh": "np.exp", "cosh": "np.exp",
+    "fabs": "np.abs", "floor_divide": "np.divide", "remainder": "np.divide", "fmax": "np.maximum", "fmin": "np.minimum",
+    "float_power": "np.power", "ravel_multi_index": "np.reshape", "choose": "np.where", "select": "np.where",
+}  # fmt: skip
 
 
 def refuse(numpy_function: Any) -> NoReturn:
@@ -127,12 +148,13 @@ def refuse(numpy_function: Any) -> NoReturn:
     import difflib  # 5 ms, for a message
 
     name = numpy_function.__name__
-    module = "np.linalg." if getattr(numpy_function, "__module__", "") == "numpy.linalg" else "np."
-    known = sorted({f.__name__ for f in DISPATCH})
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    nearest = (
-        f"the nearest that have one: {', '.join('np.' + n for n in near)}" if near else "tt.ops lists those that do"
+    module = {"numpy.linalg": "np.linalg.", "numpy.fft": "np.fft."}.get(
+        getattr(numpy_function, "__module__", ""), "np."
     )
+    known = sorted({f.__name__ for f in DISPATCH})
+    near = [f"np.{n}" for n in difflib.get_close_matches(name, known, n=3, cutoff=0.6)]
+    near = [_INSTEAD[name]] if name in _INSTEAD else near
+    nearest = f"the nearest that have one: {', '.join(near)}" if near else "tt.ops lists those that do"
     raise TypeError(
         f"{module}{name} has no derivative rule for tensors; {nearest}. Use t.detach() or t.data where no gradient is "
         "needed, or write a rule with tt.primitive."

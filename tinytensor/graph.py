@@ -164,7 +164,7 @@ def leaf(array: Any) -> Node:
 def _restore(op: Op | None, parents: Any, saved: Any, shape: Any, dtype: Any, grad: Any) -> Node:
     node = Node()
     node.seq, node.op, node.parents, node.saved = fresh(), op, parents, saved
-    node.shape, node.dtype, node.grad = shape, np.dtype(dtype.str), grad
+    node.shape, node.dtype, node.grad = shape, None if dtype is None else np.dtype(dtype.str), grad
     return node
 
 

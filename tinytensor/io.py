@@ -106,9 +106,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 # ------------------------------------------------------------------------------------------------------ state dicts
 
 
-def save(
-    state: Mapping[str, Any], path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
-) -> Path:
+def save(state: Mapping[str, Any], path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> Path:
     """Write a ``state_dict`` as a safetensors file, with ``metadata`` (words by name) in its header.
 
     ``state``: names to tensors or arrays of booleans, integers or floats. The same content gives the same bytes. The
@@ -144,7 +142,10 @@ def load(path: str | os.PathLike[str]) -> dict[str, Array]:
 
 
 def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-    """The words that :func:`save` put into the header of a safetensors file; raises as :func:`load` does."""
+    """The words that :func:`save` put into the header of a safetensors file; raises as :func:`load` does.
+
+    Example: :func:`save`.
+    """
     return _read(path)[1]
 
 
@@ -226,6 +227,7 @@ def load_mlp(path: str | os.PathLike[str]) -> tuple[MLP, dict[str, str]]:
     """The ``nn.MLP`` that :func:`save_mlp` wrote, and the words kept with it.
 
     Raises FileNotFoundError if there is no file, ValueError if it does not hold such a model.
+    Example: :func:`save_mlp`.
     """
     from tinytensor import nn  # the networks load only when one is asked for
 

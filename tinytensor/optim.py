@@ -17,6 +17,12 @@ class Optimizer:
 
     ``params``: tensors, or dicts ``{"params": tensors, "lr": ...}`` with options of their own. The options of a group
     can be read and changed: ``optimizer.param_groups[0]["lr"] = 0.01``.
+
+    >>> import tinytensor as tt
+    >>> layer = tt.nn.Linear(2, 1)
+    >>> optimizer = tt.optim.SGD([{"params": [layer.weight]}, {"params": [layer.bias], "lr": 0.5}], lr=0.1)
+    >>> [group["lr"] for group in optimizer.param_groups]
+    [0.1, 0.5]
     """
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:

@@ -329,9 +329,9 @@ _NUMBERS = frozenset({float, int, bool, complex})
 def operand(value: Any, op: Any) -> Any:
     """What stands beside a tensor, as NumPy takes it: numbers stay weak, lists become arrays, the rest is refused."""
     kind = type(value)
-    if kind in _NUMBERS or (kind is _ndarray and value.dtype != object):
+    if kind in _NUMBERS or (kind is _ndarray and value.dtype.kind in "biufc"):
         return value
-    if kind is _ndarray or hasattr(value, "_prev"):
+    if (kind is _ndarray and value.dtype == object) or hasattr(value, "_prev"):
         raise TypeError(
             f"{op.name}: a tensor and a scalar Value cannot be mixed. Run the program on object arrays of Value alone, "
             "or on tensors alone."

@@ -68,6 +68,9 @@ class Tensor(TensorBase):
             if not np.can_cast(array.dtype, self._data.dtype, "same_kind"):
                 raise TypeError(f"data: cannot put {array.dtype} values into a tensor of {self._data.dtype}")
             array = array.astype(self._data.dtype)
+        if isinstance(value, TensorBase):
+            value._viewed = True
+        self._viewed = True
         self._data = array
 
     @property
@@ -87,7 +90,8 @@ class Tensor(TensorBase):
             value = value._data if isinstance(value, TensorBase) else np.asarray(value)
             if value.shape != self._data.shape:
                 raise ValueError(f"grad: expected shape {self._data.shape}, got {value.shape}")
-            value = value if value.dtype == self._data.dtype else value.astype(self._data.dtype)
+            if value.dtype != self._data.dtype or not value.flags.writeable:  # backward adds into it
+                value = value.astype(self._data.dtype)
         node.grad = value
 
     @property
@@ -483,10 +487,11 @@ class Tensor(TensorBase):
             if held:
                 graph.note_write(self._data)
             return
+        if isinstance(value, TensorBase) and value._data.base is not None and sys.getrefcount(value) <= _REFS_ASSIGNED:
+            _leave(value)
         _check_recordable(self, "t[i] = v")
         alone = not _is_held(self)
-        made = (indexing.setitem_ if alone else indexing.setitem)(self, index, value)
-        self._data, self._node = made._data, made._node
+        _rebind(self, (indexing.setitem_ if alone else indexing.setitem)(self, index, value))
 
     # ------------------------------------------------------------------------------------------------- elementwise
 
@@ -827,6 +832,20 @@ def updating(t: Tensor) -> Any:
     return t._data
 
 
+def _leave(view: Tensor) -> None:
+    """Give a view, which only the interpreter's stack holds, memory of its own: in y[i] += u and y[i] = y[j] it is
+    dropped by this very statement, so nobody can see that it has stopped being a view.
+    """
+    view._data = view._data.copy()
+
+
+def _rebind(t: Tensor, made: TensorBase) -> None:
+    """Let ``t`` be the new result; nobody else has seen its memory yet."""
+    if t._node is not None and t._node.grad is not False and made._node is not None:
+        made._node.grad = None  # retain_grad() is asked of the tensor, not of what it was before
+    t._data, t._node, t._viewed = made._data, made._node, False
+
+
 def _check_recordable(t: Tensor, what: str) -> None:
     """Raise if a recorded write into ``t`` cannot be given its meaning."""
     if t._node is not None and t._node.op is None:
@@ -853,6 +872,8 @@ def _update(t: Tensor, ufunc: Any, function: Callable[..., Any], other: Any, sym
         if held:
             graph.note_write(t._data)
         return t
+    if t._data.base is not None and sys.getrefcount(t) <= _REFS_UPDATED:
+        _leave(t)
     _check_recordable(t, f"t {symbol} u")
     made = function(t, other)
     if made.shape != t.shape:
@@ -861,7 +882,7 @@ def _update(t: Tensor, ufunc: Any, function: Callable[..., Any], other: Any, sym
         if not np.can_cast(made.dtype, t.dtype, "same_kind"):
             raise TypeError(f"t {symbol} u: cannot keep a result of {made.dtype} in a tensor of {t.dtype}")
         made = el.astype(made, t.dtype)
-    t._data, t._node = made._data, made._node
+    _rebind(t, made)
     return t
 
 
@@ -892,3 +913,39 @@ def _calibrate() -> tuple[int, int, int]:
 
 
 _REFS_DATA, _REFS_BASE, _REFS_SETTER = _calibrate()
+
+
+class _Operand:
+    """Counts the references to itself where ``t += u`` and ``t[i] = v`` count those to a view."""
+
+    def __iadd__(self, other: list[int]) -> _Operand:
+        return _count(self, other)
+
+    def __getitem__(self, index: int) -> _Operand:
+        return _Operand()
+
+    def __setitem__(self, seen: Any, value: Any) -> None:
+        if type(seen) is list:
+            seen.append(sys.getrefcount(value))
+
+
+def _count(x: _Operand, seen: list[int]) -> _Operand:
+    seen.append(sys.getrefcount(x))
+    return x
+
+
+def _calibrate_stack() -> tuple[int, int]:
+    """The reference counts of an operand that has no name; 0 if the interpreter shows no difference to a named one."""
+    updated: list[int] = []
+    assigned: Any = []
+    named, box = _Operand(), _Operand()
+    box[0] += updated
+    box[assigned] = _Operand()
+    box[assigned] = named
+    named += updated
+    pairs = (updated, assigned)
+    first, second = [pair[0] if pair[0] < pair[1] else 0 for pair in pairs]
+    return first, second
+
+
+_REFS_UPDATED, _REFS_ASSIGNED = _calibrate_stack()

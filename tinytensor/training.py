@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from tinytensor.typing import Array
 
 __all__ = [
-    "Diverged", "History", "Recipe", "ScalarEngine", "TensorEngine", "accuracy", "make_engine", "outputs", "predictions",
+    "DivergedError", "History", "Recipe", "ScalarEngine", "TensorEngine", "accuracy", "make_engine", "outputs", "predictions",
     "targets", "train",
 ]  # fmt: skip
 
@@ -38,10 +39,13 @@ _CHOICES = {
 }
 
 #: Learning rates that suit the toys, by optimizer and, for plain gradient descent, by loss.
-_RATES = {"hinge": 1.0, "bce": 1.0, "ce": 0.5, "mse": 0.1, "adam": 0.01, "adamw": 0.01}
+_RATES = {"hinge": 1.0, "bce": 1.0, "ce": 1.0, "mse": 0.3, "adam": 0.01, "adamw": 0.01}
+
+#: More would be a mistake on data this small, and might not fit into memory.
+_MOST_WEIGHTS = 50_000_000
 
 
-class Diverged(ArithmeticError):
+class DivergedError(ArithmeticError):
     """The loss became nan or infinite."""
 
 
@@ -86,14 +90,20 @@ class Recipe:
                 raise ValueError(f"{name} must be one of {', '.join(known)}; got {getattr(self, name)!r}")
         if classes > 2 and self.loss in ("hinge", "bce"):
             raise ValueError(f"the {self.loss} loss is for two classes, {dataset} has {classes}; use ce or mse")
-        if not all(n >= 1 for n in self.hidden or ()):
-            raise ValueError(f"hidden sizes must be at least 1, got {','.join(map(str, self.hidden or ()))}")
+        hidden = self.hidden or ()
+        if not all(n >= 1 for n in hidden):
+            raise ValueError(f"hidden sizes must be at least 1, got {','.join(map(str, hidden))}")
+        if (weights := sum(a * b for a, b in pairwise([64, *hidden, 10]))) > _MOST_WEIGHTS:
+            raise ValueError(
+                f"hidden layers of {','.join(map(str, hidden))} have {weights:,} weights; at most {_MOST_WEIGHTS:,}"
+            )
         if self.momentum and self.optimizer != "sgd":
             raise ValueError(f"momentum belongs to sgd; {self.optimizer} has its own, so leave it out")
         for name, low, high in (("momentum", 0, 1), ("lr_decay", 0, 1), ("l2", 0, math.inf), ("lr", 0, math.inf)):
             value = getattr(self, name)
-            if not low <= value <= high or math.isinf(value) or (name in ("lr",) and value == 0):
-                between = f"between {low} and {high}" if high != math.inf else "a finite number above 0"
+            if not low <= value <= high or math.isinf(value) or (name == "lr" and value == 0):
+                above = "a finite number above 0" if name == "lr" else "a finite number and not negative"
+                between = f"between {low} and {high}" if high != math.inf else above
                 raise ValueError(f"{name.replace('_', '-')} must be {between}, got {value:g}")
         for name in ("epochs", "batch_size"):
             if (value := getattr(self, name)) is not None and value < 1:
@@ -175,7 +185,9 @@ class TensorEngine:
 
     def _penalty(self) -> float:
         """l2 · Σ p²: the optimizer's weight decay is its gradient, so it needs no graph."""
-        return self.recipe.l2 * sum([float(np.vdot(p.data, p.data)) for p in self.parameters]) if self.recipe.l2 else 0.0
+        return (
+            self.recipe.l2 * sum([float(np.vdot(p.data, p.data)) for p in self.parameters]) if self.recipe.l2 else 0.0
+        )
 
     def scores(self, x: Array) -> Array:
         """The network's outputs (n, outputs), nothing recorded."""
@@ -217,7 +229,9 @@ class ScalarEngine(TensorEngine):
         self.optimizer.step()
         for linear, layer in zip(self.model.linears, self.values.layers, strict=True):
             assert linear.bias is not None
-            for neuron, row, b in zip(layer.neurons, linear.weight.data.tolist(), linear.bias.data.tolist(), strict=True):
+            for neuron, row, b in zip(
+                layer.neurons, linear.weight.data.tolist(), linear.bias.data.tolist(), strict=True
+            ):
                 neuron.b.data = b
                 for w, new in zip(neuron.w, row, strict=True):
                     w.data = new
@@ -230,7 +244,9 @@ def _rows(x: Array) -> Iterator[list[Value]]:
 def _cross_entropy(out: list[Value], label: int) -> Value:
     top = max(s.data for s in out)  # a constant that keeps exp from overflowing; it cancels
     exps = [(s - top).exp() for s in out]
-    return sum(exps[1:], exps[0]).log() + (top - out[label])
+    total: Value = sum(exps[1:], exps[0])
+    loss: Value = total.log() + (top - out[label])
+    return loss
 
 
 def _mean_square(out: list[Value], target: list[float]) -> Value:
@@ -283,7 +299,7 @@ def train(
 ) -> History:
     """Train ``engine`` by its recipe; ``on_step(step, steps, history)`` is called after every step.
 
-    The learning rate of step k is ``lr * (1 - lr_decay * k / steps)``, as in micrograd's demo. Raises :class:`Diverged`
+    The learning rate of step k is ``lr * (1 - lr_decay * k / steps)``, as in micrograd's demo. Raises :class:`DivergedError`
     when the loss is nan or infinite.
     """
     recipe, history = engine.recipe, History()
@@ -322,8 +338,10 @@ def _one_step(engine: TensorEngine, x: Array, target: Array, lr: float, steps: i
         loss = math.inf
     history.seconds += perf_counter() - start
     if not math.isfinite(loss):
-        raise Diverged(
+        recipe = engine.recipe
+        usual = _RATES.get(recipe.optimizer or "", _RATES.get(recipe.loss or "", 0.1))
+        raise DivergedError(
             f"the loss became {loss} at step {len(history.losses) + 1} of {steps}, at learning rate {lr:.4g}, which is "
-            f"too high: try {lr / 10:.1g}"
+            f"too high: try {min(lr / 10, usual):.1g}"
         )
     history.losses.append(loss)

@@ -114,7 +114,11 @@ def _pull(out: Any, nodes: list[Node], outer: bool) -> tuple[Any, list[Any], boo
     order = [] if root in targets else graph.history(root, stop=targets, floor=floor)
     # what the function reads from outside and itself needs a gradient, makes the gradient a part of an outer graph
     older = (p for node in order for p in node.parents if p is not None and p not in targets)
-    lifted = outer and (any(p.op is None or p.seq <= floor for p in older) or any(node.parents[0] is not None for node in nodes))
+    lifted = outer and (
+        (root not in targets and (root.op is None or root.seq <= floor))
+        or any(p.op is None or p.seq <= floor for p in older)
+        or any(node.parents[0] is not None for node in nodes)
+    )
     seed: Any = np.ones(array.shape, array.dtype)
     if lifted:
         seed = wrap(seed, None)
@@ -137,7 +141,7 @@ def _like(x: Any, g: Any, lifted: bool) -> Any:
     if g is None:
         g = np.zeros(x.shape if tensor else np.shape(x), x.dtype if tensor else np.asarray(x).dtype)
     if isinstance(g, TensorBase):
-        return copy(g)  # memory of its own: g may be a view, or another argument's gradient too
+        return copy(g)  # type: ignore[arg-type]  # memory of its own: g may be a view, or serve two arguments
     if tensor or lifted:
         return wrap(np.array(g), None)
     return np.array(g) if isinstance(x, (np.ndarray, list, tuple)) else np.array(g)[()]

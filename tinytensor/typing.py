@@ -11,7 +11,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
 
-__all__ = ["Array", "Axis", "Operand", "Shape"]
+__all__ = ["Array", "Axis", "DType", "Operand", "Shape"]
 
 #: A NumPy array of any dtype.
 Array: TypeAlias = npt.NDArray[Any]

@@ -49,7 +49,7 @@ def mul0(x: Operand, y: Operand) -> Tensor:
     return out
 
 
-@primitive(broadcasts=True, x=lambda g, y: div0(g, y), y=lambda g, y, out: -div0(mul0(g, out), y))
+@primitive(broadcasts=True, x=lambda g, y: div0(g, y), y=lambda g, y, out: -div0(_both0(g, out), y))
 def div0(x: Operand, y: Operand) -> Tensor:
     """X / y, and 0 where x = 0 and y is 0 or NaN.
 
@@ -114,7 +114,7 @@ def divide(x: Operand, y: Operand) -> Tensor:
 
 
 def _power_x(g: Any, x: Any, y: Any) -> Any:
-    if type(y) in (int, float) and (y >= 1 or y == 0):  # no singularity at x = 0
+    if type(y) in (int, float) and y >= 0 and float(y).is_integer():  # finite wherever x is
         return g * (y * x ** (y - 1)) if y else g * np.zeros_like(x)
     return mul0(g, mul0(y, x ** (y - 1)))
 
@@ -123,7 +123,7 @@ def _power_y(g: Any, x: Any, y: Any, out: Any) -> Any:
     if type(x) in (int, float) and x > 0:
         return g * (out * math.log(x))
     at_zero = np.logical_and(np.equal(x, 0), np.greater_equal(y, 0))  # 0ʸ is 0, or 1: constant to the right
-    return mul0(g, mul0(out, np.log(np.where(at_zero, 1, x))))
+    return mul0(g, mul0(out, np.log(np.where(at_zero, 1.0, x))))
 
 
 @primitive(np.power, broadcasts=True, x=_power_x, y=_power_y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,11 @@ __all__ = ["dot", "eigh", "einsum", "linear", "matmul", "outer", "tensordot"]
 # ------------------------------------------------------------------------------------------------------------- matmul
 
 
+def _rows(x: Any) -> Any:
+    """All leading axes as one; −1 would not do, it is undetermined if the last axis is empty."""
+    return x if x.ndim == 2 else x.reshape((math.prod(x.shape[:-1]), x.shape[-1]))
+
+
 def _matmul_x(g: Any, y: Any, x_shape: Any) -> Any:
     if y.ndim == 1:
         return g * y if len(x_shape) == 1 else np.expand_dims(g, -1) * y
@@ -33,9 +39,9 @@ def _matmul_y(g: Any, x: Any, y_shape: Any) -> Any:
     if x.ndim == 1:
         return g * x if len(y_shape) == 1 else np.expand_dims(x, -1) * np.expand_dims(g, -2)
     if len(y_shape) == 1:
-        return np.matmul(g.reshape(-1), x.reshape(-1, x.shape[-1]))
+        return np.matmul(g.reshape(-1), _rows(x))
     if len(y_shape) == 2:  # one product over all batches, not a product for each and then a sum
-        return np.matmul(x.reshape(-1, x.shape[-1]).T, g.reshape(-1, g.shape[-1]))
+        return np.matmul(_rows(x).T, _rows(g))
     return np.matmul(x.mT, g)
 
 
@@ -53,7 +59,7 @@ def matmul(x: Operand, y: Operand) -> Tensor:
 @primitive(
     broadcasts=True,  # the bias: the walk sums its gradient
     x=lambda g, weight: np.matmul(g, weight),
-    weight=lambda g, x: np.matmul(g.reshape(-1, g.shape[-1]).T, x.reshape(-1, x.shape[-1])),
+    weight=lambda g, x: np.matmul(_rows(g).T, _rows(x)),
     bias=lambda g: g,
 )
 def linear(x: Operand, weight: Operand, bias: Operand | None = None) -> Tensor:
@@ -192,7 +198,7 @@ def _einsum_rule(g: Any, i: int, others: Any, subscripts: str, optimize: Any, xs
     out = np.einsum(",".join([result, *rest]) + "->" + known, g, *arrays, optimize=optimize)
     size = dict(zip(own, shape, strict=True))
     have = dict(zip(known, out.shape, strict=True))
-    full = tuple([max(size[c], have.get(c, 1)) if size[c] else 0 for c in labels])
+    full = tuple([have[c] if have.get(c, 1) != 1 else size[c] for c in labels])
     out = out.reshape(tuple([have.get(c, 1) for c in labels]))
     if out.shape != full:
         out = np.broadcast_to(out, full)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.ops.elementwise import div0
 from tinytensor.primitive import primitive
 
 if TYPE_CHECKING:
@@ -177,6 +176,12 @@ def _centred(x: Any, axis: Any) -> Any:
     return x - mean(x, axis, True)
 
 
+def _standardised(x: Any, deviation: Any, axis: Any) -> Any:
+    """(x − x̄)/std, and 0 where all x are equal: a constant 0, with derivatives 0, as those of sign at 0."""
+    constant = deviation == 0
+    return np.where(constant, 0, _centred(x, axis) / np.where(constant, 1, deviation))
+
+
 @primitive(
     np.var,
     x=lambda g, x, axis, ddof: (
@@ -197,7 +202,7 @@ def var(x: Operand, axis: Axis = None, ddof: float = 0, keepdims: bool = False) 
     np.std,
     x=lambda g, x, out, axis, ddof: (
         spread(g / (count_of(x.shape, axis, "std") - ddof), axis, x.shape)
-        * div0(_centred(x, axis), spread(out, axis, x.shape))
+        * _standardised(x, spread(out, axis, x.shape), axis)
     ),
 )
 def std(x: Operand, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Tensor:

@@ -35,6 +35,9 @@ def random_program(rng: np.random.Generator | int, lines: int = 8) -> Program:
     >>> from tinytensor.testing import random_program
     >>> program = random_program(7, lines=3)
     >>> print(program)
+    v0 = tt.transpose(x0, (0, 1))
+    v1 = x0 + x0
+    v2 = np.pad(v0, ((2, 0), (2, 0)), mode='reflect')
     >>> program.check()
     """
     return draw_program(RandomChoices(np.random.default_rng(rng)), lines)[0]

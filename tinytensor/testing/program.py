@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -33,6 +34,11 @@ __all__ = ["Program", "ProgramError", "minimize"]
 #: How closely results and gradients must agree with the scalar engine, relative to the largest number of an array.
 _TIGHT, _LOOSE = 1e-9, 2e-3
 
+#: Where tensors give what ndarrays give to rounding only: np.dot of other than two matrices or vectors in memory order,
+#: np.take (another memory layout, in which a later sum runs in another order), and ** of NumPy's scalars, which 0-d
+#: results are in the middle of an expression. Everything else gives the same bits.
+_REORDERS = re.compile(r"\.(dot|tensordot|take)\(|\*\*")
+
 
 class ProgramError(AssertionError):
     """Two ways to run a program disagree: the message says where, and ends with a test that can be pasted.
@@ -45,7 +51,7 @@ class ProgramError(AssertionError):
         self.program, self.kind, self.reason = program, kind, message
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
     """NumPy source and its leaves: ``run`` executes it on any kind of array, ``check`` compares the kinds.
 
@@ -67,15 +73,17 @@ class Program:
         """All variables, the leaves among them, after the program ran on ``arrays`` (ndarrays, if left out: copies)."""
         arrays = {name: a.copy() for name, a in self.leaves.items()} if arrays is None else arrays
         names: dict[str, Any] = {"np": np, "tt": tinytensor, **arrays}
+        scalars = any(a.dtype == object for a in arrays.values())
         for code, target in _compiled(self.source):
             exec(code, names)
             if type(names[target]) is not Tensor:
-                names[target] = _lifted(names[target])
+                names[target] = _lifted(names[target], scalars)
         return {name: value for name, value in names.items() if name not in ("np", "tt", "__builtins__")}
 
     def run_tensors(self) -> dict[str, Any]:
         """All variables after the program ran on tensors whose leaves require grad."""
-        return self.run({name: tensor(a, requires_grad=True) for name, a in self.leaves.items()})
+        variables = self.run({name: tensor(a, requires_grad=True) for name, a in self.leaves.items()})
+        return {name: v if type(v) is Tensor else tensor(v) for name, v in variables.items()}
 
     def reference(self) -> dict[str, tuple[Array, Array]]:
         """What the scalar engine says: each variable's numbers, and the leaves' gradients (of the others: empty)."""
@@ -94,7 +102,7 @@ class Program:
     def check(self, second: bool = False, reference: dict[str, tuple[Array, Array]] | None = None) -> None:
         """Run the program on ndarrays, on tensors and on Values, and compare; raise :class:`ProgramError`.
 
-        Tensors must give the bits that ndarrays give. Values and gradients must agree with the scalar engine to
+        Tensors must give the bits that ndarrays give (dot, tensordot, take and ``**``: to rounding). Values and gradients must agree with the scalar engine to
         rounding; a program with float32 leaves is compared loosely, and once more in float64. ``second`` compares second
         derivatives with differences of the gradient, in one random direction.
         """
@@ -117,9 +125,12 @@ class Program:
     def _compare(self, reference: dict[str, tuple[Array, Array]]) -> None:
         variables, gradients = self.gradients()
         tolerance = _TIGHT if all(a.dtype == np.float64 for a in self.leaves.values()) else _LOOSE
+        inexact = bool(_REORDERS.search(self.source))
         for name, plain in self.run().items():
             ours = variables[name].data
-            if ours.dtype != plain.dtype or ours.shape != plain.shape or not np.array_equal(ours, plain, equal_nan=True):
+            slack = 1e3 * np.finfo(plain.dtype).eps * max(1.0, float(np.abs(plain).max(initial=0))) * inexact
+            same = ours.dtype == plain.dtype and ours.shape == plain.shape
+            if not same or not np.all(np.abs(ours - plain) <= slack):
                 raise ProgramError(
                     self, "values", f"{name} on tensors is not what it is on ndarrays, bit for bit\n"
                     f"tensors:  {ours.dtype} {ours.tolist()}\nndarrays: {plain.dtype} {plain.tolist()}",
@@ -140,15 +151,18 @@ class Program:
         except AssertionError as error:
             raise ProgramError(self, kind, str(error)) from None
 
-    def _check_second(self) -> None:
+    def _check_second(self) -> bool:
+        """Compare one second derivative; False if the differences do not converge (a kink is near, f is steep)."""
         names = [name for name, a in self.leaves.items() if a.size]
         if not names:
-            return
+            return False
         arrays = [self.leaves[name] for name in names]
         directions = [weights_for(k + 100, a.shape) for k, a in enumerate(arrays)]
 
         def total(*args: Any) -> Any:
-            variables = self.run({**{n: tensor(a) for n, a in self.leaves.items()}, **dict(zip(names, args, strict=True))})
+            variables = self.run(
+                {**{n: tensor(a) for n, a in self.leaves.items()}, **dict(zip(names, args, strict=True))}
+            )
             made = [v for name, v in variables.items() if name not in self.leaves]
             return sum((np.sum(weights_for(k, v.shape) * v) for k, v in enumerate(made)), start=0.0 * np.sum(args[0]))
 
@@ -166,9 +180,10 @@ class Program:
         one, two, four = [(along(h) - along(-h)) / (2 * h) for h in (2e-4, 1e-4, 5e-5)]
         expected, uncertain = (4 * four - two) / 3, abs(four - two) + abs(two - one)
         scale = max(1.0, abs(along(0.0)), abs(expected))
-        if uncertain > 1e-2 * scale:  # the differences do not converge: too near a kink, too steep
-            return
-        self._near(got, expected, (1e-6 * scale + uncertain) / scale, "second derivatives", "the second derivative")
+        if uncertain > 1e-3 * scale:
+            return False
+        self._near(got, expected, (1e-7 * scale + uncertain) / scale, "second derivatives", "the second derivative")
+        return True
 
     def script(self) -> str:
         """Python source that makes this program and checks it: paste it into a test.
@@ -208,16 +223,21 @@ def _compiled(source: str) -> tuple[tuple[CodeType, str], ...]:
     return tuple(lines)
 
 
-def _lifted(x: Any) -> Any:
-    """An array, also of a scalar; in an object array every element a Value."""
+def _lifted(x: Any, scalars: bool) -> Any:
+    """An array, also of a number; if the program runs on Values, of nothing but Values."""
     array = x if type(x) is np.ndarray else np.asarray(x)
-    if array.dtype == object:
-        for index in np.ndindex(array.shape):
-            if type(array[index]) is not Value:
-                if not array.flags.writeable or type(x) is not np.ndarray or array.base is not None:
-                    array = array.copy()
-                array[index] = Value(0.0 if array[index] is None else float(array[index]))
-    return array
+    if not scalars:
+        return array
+    array = array.astype(object, copy=False)
+    if all(type(element) is Value for element in array.flat):
+        return array
+    lifted = np.empty(array.shape, object)
+    for index in np.ndindex(array.shape):
+        element = array[index]
+        while isinstance(element, np.ndarray):  # a[()] = b puts the array b itself into a 0-d object array
+            element = element[()]
+        lifted[index] = element if type(element) is Value else Value(float(element))
+    return lifted
 
 
 def array_text(a: Array) -> str:
@@ -239,7 +259,7 @@ def nested_text(a: Any) -> str:
 
 
 def minimize(program: Program, fails: Callable[[Program], bool]) -> Program:
-    """The smallest program found for which ``fails`` is still true: lines are dropped, or replaced by their values.
+    r"""The smallest program found for which ``fails`` is still true: lines are dropped, or replaced by their values.
 
     >>> import numpy as np
     >>> long = Program("v0 = np.exp(x0)\\nv1 = np.tanh(v0)\\nv2 = v1 + v0", {"x0": np.ones(2)})

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from tinytensor.testing.draft import Draft, Domain
+from tinytensor.testing.draft import Domain, Draft
 from tinytensor.testing.program import nested_text
 
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ def partner(domain: Domain = ANY, apart_from: str = "", of: str = "x") -> Slot:
 
         def altered() -> tuple[int, ...]:
             kept = [1 if d.chance(4) else n for n in shape[d.integer(0, len(shape)) if d.chance(3) else 0 :]]
-            return (2, *kept) if d.chance(6) and len(kept) < 4 and math.prod(shape) <= 12 else tuple(kept)
+            wider = len(kept) == len(shape) < 4 and math.prod(shape) <= 12 and d.chance(4)
+            return (2, *kept) if wider else tuple(kept)
 
         found = d.variable(lambda v: fits(v.shape, shape), altered)
         return d.mend(found, apart(_spread(d.value(got[apart_from]), d.value(found))) if apart_from else domain)
@@ -190,7 +191,7 @@ def axis(least: int = 0, single: bool = False, keepdims: bool = True, flat: bool
         shape = d.value(got["x"]).shape
         n = len(shape)
         choices: list[Any] = [None] if flat else []
-        choices += [k for k in range(-n, n)]
+        choices += list(range(-n, n))
         if not single:
             choices += [(j, k - n) for j in range(n) for k in range(n) if j != k] + [tuple(range(n))]
             choices += [()] if least == 0 else []
@@ -250,7 +251,9 @@ def sections(d: Draft, got: dict[str, str]) -> str:
     shape = d.value(got["x"]).shape
     k = d.integer(0, len(shape) - 1)
     n = shape[k]
-    cut = d.pick([c for c in (1, 2, 3) if n and n % c == 0] or [1]) if d.chance(2) else [d.integer(0, n), d.integer(0, n)]
+    cut = (
+        d.pick([c for c in (1, 2, 3) if n and n % c == 0] or [1]) if d.chance(2) else [d.integer(0, n), d.integer(0, n)]
+    )
     pieces = cut if isinstance(cut, int) else 3
     cut = cut if isinstance(cut, int) else sorted(cut)
     return f"{cut}, {k - len(shape) * d.chance(2)})[{d.integer(0, pieces - 1)}]"
@@ -288,7 +291,8 @@ def index(of: str = "x") -> Slot:
     def draw(d: Draft, got: dict[str, str]) -> str:
         shape = d.value(got[of]).shape
         if not shape:
-            return d.pick(["...", "None", "()", "..., None"])
+            # a[()] = b puts the array b itself into a 0-d object array: not NumPy's meaning for numbers
+            return d.pick(["...", "None", "..., None", "()"][: 3 + (of != "t")])
         style = d.pick(["basic", "basic", "arrays", "mask"])
         if style == "mask" and math.prod(shape) <= 12:
             masked = shape if d.chance(2) else shape[:1]
@@ -317,8 +321,8 @@ def _basic(d: Draft, n: int) -> str:
 
 
 def mask(d: Draft, got: dict[str, str]) -> str:
-    """A condition that broadcasts with x: a literal, or a comparison off its tie."""
-    shape = d.value(got["x"]).shape
+    """A condition that broadcasts with x and y: a literal, or a comparison off its tie."""
+    shape = np.broadcast_shapes(*[d.value(got[name]).shape for name in ("x", "y") if name in got])
     if d.chance(2):
         return f"np.array({nested_text(d.booleans(shape))}, dtype=bool).reshape({shape})"
     found = d.variable(lambda v: fits(v.shape, shape), lambda: shape)
@@ -452,7 +456,8 @@ TABLE: tuple[Row, ...] = (
     row("minimum", "np.minimum({x}, {y})", x=array(), y=partner(apart_from="x"), fresh=True),
     row("clip", "np.clip({x}, {lo}, {hi})", x=array(), lo=bound(-1), hi=bound(1), fresh=True),
     row("clip, one bound", "np.clip({x}, {lo}, None)", "np.clip({x}, None, {lo})", x=array(), lo=bound(1), fresh=True),
-    row("clip to arrays", "np.clip({x}, {lo}, {hi})", x=array(), lo=partner(apart_from="x"), hi=one_of("100.0"), fresh=True),
+    row("clip to arrays", "np.clip({x}, {y}, 100.0)", "np.clip({x}, -100.0, {y})", x=array(), y=partner(apart_from="x"),
+        fresh=True),
     row("where", "np.where({c}, {x}, {y})", "np.where({c}, {y}, {x})", x=array(), y=partner(), c=mask, fresh=True),
     row("where, number", "np.where({c}, {x}, {n})", "np.where({c}, {n}, {x})", x=array(), c=mask, n=number, fresh=True),
     # reductions

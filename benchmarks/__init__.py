@@ -1,0 +1,11 @@
+"""What tinytensor costs, measured beside its peers: ``python -m benchmarks``.
+
+Each file here that is named in ``WORKLOADS`` is one measurement. It has
+
+* ``cases(quick)``: what is compared, between which libraries, how often;
+* ``build(library, **options)``: called in a process of its own, makes a :class:`~benchmarks.job.Job`: an answer, by
+  which the libraries are compared before anything is timed, and a function that measures;
+* ``claims(result)``: the sentences that the numbers support, each with its target.
+"""
+
+WORKLOADS = ("moons", "operation", "memory", "chain", "imports", "batch")

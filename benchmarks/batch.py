@@ -1,0 +1,33 @@
+"""The moons step over batch sizes: what vectorizing buys, from one sample to ten thousand.
+
+micrograd stops at 300: its backward pass recurses along the sum of the losses, and Python's limit is 1,000.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks import moons
+from benchmarks.harness import Case, Claim, ratio
+
+SIZES = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000)
+
+build = moons.build
+
+
+def cases(quick: bool) -> list[Case]:
+    return [
+        Case(f"moons step, batch {n:,}",
+             (*(("micrograd",) if n <= 300 else ()), "tinytensor", "tinytensor Value", "PyTorch"),
+             {"batch": n}, 1 if quick else 3 if n > 300 else 9, 0.0 if quick else 0.1)
+        for n in (SIZES[:3:2] if quick else SIZES)
+    ]  # fmt: skip
+
+
+def claims(result: dict[str, Any]) -> list[Claim]:
+    case = result["cases"][-1]
+    value = ratio(case, "tinytensor Value", "tinytensor")
+    assert value is not None
+    return [
+        Claim(f"moons step, batch {case['options']['batch']:,}, Value / tinytensor", value, "times", "at least", 500)
+    ]

@@ -1,0 +1,133 @@
+"""The figures, made from the JSON files alone. Colours by Okabe and Ito; every line has a marker of its own too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import numbers, ratio, spread
+from benchmarks.report import plain, quantity
+
+#: Colour and marker of each library, the same in every figure.
+STYLE = {
+    "tinytensor": ("#0072B2", "o"), "PyTorch": ("#D55E00", "s"), "tinytensor Value": ("#009E73", "^"),
+    "micrograd": ("#CC79A7", "D"), "PyTorch, 1 thread": ("#E69F00", "v"), "NumPy by hand": ("#555555", "P"),
+}  # fmt: skip
+
+
+def draw(results: list[dict[str, Any]], folder: Path) -> list[Path]:
+    """Write the figures of those workloads that have one; returns their files."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    plt.rcParams.update({"font.size": 11, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": False})
+    made = []
+    for result in results:
+        figure = {"moons": _moons, "batch": _batch, "chain": _chain}.get(result["workload"])
+        if figure is None or not result["cases"]:
+            continue
+        fig = figure(result, plt)
+        fig.text(0.99, 0.01, _footer(result), ha="right", va="bottom", fontsize=7.5, color="#666666")
+        path = folder / f"benchmark-{result['workload']}.png"
+        folder.mkdir(parents=True, exist_ok=True)
+        fig.savefig(path, dpi=150)
+        plt.close(fig)
+        made.append(path)
+    return made
+
+
+def _footer(result: dict[str, Any]) -> str:
+    m = result["machine"]
+    torch = f", PyTorch {m['packages']['torch']}" if "torch" in m["packages"] else ""
+    return (
+        f"{m['processor']}, {m['cores']} cores; {m['python']}, NumPy {m['packages']['numpy']}{torch}; {result['date']}"
+    )
+
+
+def _moons(result: dict[str, Any], plt: Any) -> Any:
+    """A point for each library, with its quartiles, the axis logarithmic."""
+    (case,) = result["cases"]
+    times = {name: spread(numbers(case, name)) for name in case["libraries"]}
+    names = sorted(times, key=lambda name: times[name].median)
+    fig, ax = plt.subplots(figsize=(8, 3.6), layout="constrained")
+    for row, name in enumerate(names):
+        t = times[name]
+        color, marker = STYLE[name]
+        ax.errorbar(t.median, row, xerr=[[t.median - t.low], [t.high - t.median]], color=color, marker=marker,
+                    markersize=9, capsize=4)  # fmt: skip
+        relative = ratio(case, name, "tinytensor")
+        assert relative is not None
+        beside = f"   {plain(relative.median)} × tinytensor" if name != "tinytensor" else ""
+        ax.annotate(f"{quantity(t.median)}{beside}", (t.high, row), xytext=(12, 0), textcoords="offset points",
+                    va="center")  # fmt: skip
+    ax.set(xscale="log", yticks=range(len(names)), yticklabels=names, xlabel="seconds per step (log scale)",
+           title=f"One training step on moons: MLP 2-16-16-1, batch {case['options']['batch']}")  # fmt: skip
+    ax.set_xlim(min(t.low for t in times.values()) / 2, max(t.high for t in times.values()) * 60)
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.grid(color="#dddddd", linewidth=0.7)
+    ax.set_axisbelow(True)
+    fig.get_layout_engine().set(rect=(0, 0.05, 1, 0.95))
+    return fig
+
+
+def _lines(result: dict[str, Any], ax: Any, size: str, per: bool) -> list[tuple[str, float, float]]:
+    """Median and quartiles of every library over the size of the problem; returns where each line ends."""
+    ends = []
+    for library, (color, marker) in STYLE.items():
+        points = [
+            (case["options"][size], spread([t / (case["options"][size] if per else 1) for t in found]))
+            for case in result["cases"]
+            if (found := numbers(case, library))
+        ]
+        if not points:
+            continue
+        sizes = [n for n, _ in points]
+        ax.plot(sizes, [s.median for _, s in points], color=color, marker=marker, linewidth=1.8)
+        ax.fill_between(sizes, [s.low for _, s in points], [s.high for _, s in points], color=color, alpha=0.2, lw=0)
+        ends.append((library, sizes[-1], points[-1][1].median))
+    ax.set_xscale("log")
+    ax.grid(which="major", color="#dddddd", linewidth=0.7)
+    ax.set_axisbelow(True)
+    return ends
+
+
+def _name(ax: Any, ends: list[tuple[str, float, float]]) -> None:
+    """Write each library's name beside the end of its line, names that would overlap moved apart."""
+    pixels = {library: ax.transData.transform((x, y)) for library, x, y in ends}
+    apart = 15 * ax.figure.dpi / 72
+    below = -float("inf")
+    for library, x, y in sorted(ends, key=lambda end: pixels[end[0]][1]):
+        at = pixels[library][1]
+        below = max(at, below + apart)
+        ax.annotate(library, (x, y), xytext=(9, (below - at) * 72 / ax.figure.dpi), textcoords="offset points",
+                    color=STYLE[library][0], va="center")  # fmt: skip
+
+
+def _batch(result: dict[str, Any], plt: Any) -> Any:
+    fig, ax = plt.subplots(figsize=(8, 4.8), layout="constrained")
+    ends = _lines(result, ax, "batch", per=False)
+    largest = max(case["options"]["batch"] for case in result["cases"])
+    ax.set(yscale="log", xlabel="samples in the batch (log scale)", ylabel="seconds per training step (log scale)",
+           title="What vectorizing buys: a training step of MLP 2-16-16-1")  # fmt: skip
+    ax.set_xlim(0.8, largest * 8)
+    fig.get_layout_engine().set(rect=(0, 0.04, 1, 0.96))
+    fig.canvas.draw()
+    _name(ax, ends)
+    return fig
+
+
+def _chain(result: dict[str, Any], plt: Any) -> Any:
+    fig, ax = plt.subplots(figsize=(8, 4.2), layout="constrained")
+    ends = _lines(result, ax, "length", per=True)
+    lengths = [case["options"]["length"] for case in result["cases"]]
+    ax.set(xlabel="multiplications in the chain (log scale)", ylabel="µs per multiplication",
+           title="A chain of operations: build + backward + delete, per operation")  # fmt: skip
+    ax.set_ylim(0, ax.get_ylim()[1] * 1.1)
+    ax.yaxis.set_major_formatter(lambda t, _: f"{t * 1e6:.3g}")
+    ax.set_xlim(min(lengths) * 0.8, max(lengths) * 6)
+    fig.get_layout_engine().set(rect=(0, 0.045, 1, 0.955))
+    fig.canvas.draw()
+    _name(ax, ends)
+    return fig

@@ -1,0 +1,18 @@
+"""All commands together: importing them registers them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer.main
+
+from tinytensor.cli.compare import compare_command
+from tinytensor.cli.group import app
+from tinytensor.cli.train import train_command
+
+__all__ = ["app", "command", "compare_command", "train_command"]
+
+
+def command() -> Any:
+    """The group of commands as an object to run."""
+    return typer.main.get_command(app)

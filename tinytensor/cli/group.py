@@ -1,0 +1,116 @@
+"""The group of commands, how their errors are spoken (one sentence each), and what is checked before any work."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from tinytensor import __version__, io
+
+__all__ = ["FailureError", "app", "check_files", "sizes", "spoken"]
+
+
+class FailureError(Exception):
+    """A sentence for the user, and the exit code."""
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@contextmanager
+def spoken(*kinds: type[BaseException], code: int = 1) -> Iterator[None]:
+    """Turn these errors, which are the user's to mend, into a sentence."""
+    try:
+        yield
+    except kinds as error:
+        raise FailureError(" ".join(str(error).split()), code) from None
+
+
+def _say(message: str) -> None:
+    print(f"tinytensor: {message}", file=sys.stderr, flush=True)
+
+
+class _Commands(TyperGroup):
+    """The group of commands, which says what is wrong in one line on stderr instead of a usage box."""
+
+    def main(self, args: Any = None, prog_name: Any = None, *, standalone_mode: bool = True, **options: Any) -> Any:  # type: ignore[override]
+        """Run a command; ``standalone_mode`` exits, else the exit code is returned."""
+        try:
+            code = super().main(args, prog_name, standalone_mode=False, **options) or 0
+        except typer.Abort:
+            code = 130
+        except Exception as error:
+            if not hasattr(error, "format_message"):  # what typer says about options
+                raise
+            _say(" ".join(error.format_message().split()).rstrip(".") + "; see tinytensor --help")
+            code = 2
+        if standalone_mode:
+            sys.exit(code)
+        return code
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was chosen; its failures become exit codes."""
+        try:
+            return super().invoke(ctx)
+        except FailureError as failure:
+            _say(str(failure))
+            raise typer.Exit(failure.code) from None
+        except MemoryError:
+            _say("there is not enough memory for this; try fewer samples or smaller hidden layers")
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            _say("stopped by Ctrl-C; files are written at the end, and none is left half-written")
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=_Commands, add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """[bold]tinytensor[/bold]: micrograd's Value grown to arrays. Trains small networks on the CPU."""
+    if version:
+        print(f"tinytensor {__version__}")
+        raise typer.Exit()
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+        raise typer.Exit()
+
+
+def sizes(text: str | None, option: str) -> tuple[int, ...] | None:
+    """'16,16' as numbers; None stays None, 'none' is no layer at all."""
+    if text is None:
+        return None
+    if text.strip().lower() in ("", "none"):
+        return ()
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"{option} must be whole numbers with commas between, such as 16,16; got {text!r}") from None
+
+
+def check_files(plot: Path | None, save: Path | None, json_file: Path | None = None) -> None:
+    """Before any work: can each file be written, and is the library there that writes it?"""
+    for path, endings, library in (
+        (plot, (".png", ".svg", ".pdf"), "matplotlib"),
+        (save, (".safetensors",), "safetensors"),
+        (json_file, (".json",), "json"),
+    ):
+        if path is not None:
+            io.check_writable(path, *endings)
+            if importlib.util.find_spec(library) is None:
+                raise ImportError(f"writing {str(path)!r} needs {library}: pip install 'tinytensor[app]'")

@@ -366,6 +366,7 @@ def _parts(outs: Any, whole: Node) -> tuple[Any, ...]:
 def _unary(op: Op) -> Callable[..., Any]:
     forward, kept = op.forward, op.keep((True,))
     keep_x, keep_out = 0 in kept, op.out in kept
+    views = not isinstance(forward, np.ufunc)  # those always return new memory
 
     def apply(x: Any) -> Any:
         if not isinstance(x, TensorBase):
@@ -374,6 +375,8 @@ def _unary(op: Op) -> Callable[..., Any]:
         out = forward(a)
         if type(out) is not _ndarray:
             out = _asarray(out)
+        elif views and (out is a or out.base is not None):
+            out, x._viewed = a.view() if out is a else out, True
         t = _new(_Tensor)
         t._data = out
         if parent is None or not is_grad_enabled():
@@ -465,6 +468,8 @@ def _one(op: Op) -> Callable[..., Any]:
         out = forward(a, *options)
         if type(out) is not _ndarray:
             out = _asarray(out)
+        elif out is a:
+            out, x._viewed = a.view(), True
         elif out.base is not None:  # perhaps a view: a later write in place must know
             x._viewed = True
         t = _new(_Tensor)
@@ -522,9 +527,12 @@ def _general(op: Op) -> Callable[..., Any]:
             if type(values[at]) is not _ndarray and values[at] is not None:
                 values[at] = operand(values[at], op)
         out = forward(*values)
-        if type(out) is _ndarray and out.base is not None:
-            for x in tensors:
-                x._viewed = True
+        if type(out) is _ndarray:
+            if any(out is values[at] for at in inputs):
+                out = out.view()
+            if out.base is not None:
+                for x in tensors:
+                    x._viewed = True
         needs = tuple([node is not None for node in nodes])
         if True not in needs or not is_grad_enabled():
             return _results(op, out, None)

@@ -697,7 +697,7 @@ class Tensor(TensorBase):
 
     def flip(self, axis: Axis = None, **aliases: Any) -> Tensor:
         """The order of the elements reversed."""
-        return shape.flip(self, axis, **aliases)
+        return shape.flip(self, axis) if not aliases else shape.flip(self, **aliases)
 
     def split(self, indices_or_sections: Any, axis: int = 0, **aliases: Any) -> list[Tensor]:
         """Cut into sections, as :func:`numpy.split` does (not into pieces of a given size, as PyTorch's)."""

@@ -97,12 +97,14 @@ def draw_dot(
     if isinstance(root, Value):
         if labels is not None:
             raise TypeError("draw_dot: labels are for tensors; a Value carries its own: Value(2.0, label='a')")
-        lines = _draw_values(_values(root, max_nodes), root)
+        graph = _digraph(rankdir)
+        _draw_values(graph, _values(root, max_nodes), root)
     elif isinstance(root, TensorBase):
-        lines = _draw_tensors(root, dict(_named(labels)), max_nodes)
+        graph = _digraph(rankdir)
+        _draw_tensors(graph, root, dict(_named(labels)), max_nodes)
     else:
         raise TypeError(f"draw_dot: expected a Value or a Tensor, got {type(root).__name__}")
-    drawing = Drawing(_digraph(lines, rankdir), format)
+    drawing = Drawing(graph.source, format)
     if filename is not None:
         drawing.save(filename)
     return drawing
@@ -130,17 +132,17 @@ def _values(root: Value, max_nodes: int) -> list[Value]:
     return list(found.values())
 
 
-def _draw_values(values: list[Value], root: Value) -> Iterator[str]:
+def _draw_values(graph: Any, values: list[Value], root: Value) -> None:
     number = {id(v): f"v{i}" for i, v in enumerate(values)}
     for v in values:
         name = number[id(v)]
         cells = [_escape(v.label)] if v.label else []
         cells += [f"data {_escape(_text(v.data))}", f"grad {_escape(_text(v.grad))}"]
-        yield _box(name, cells, _ROOT if v is root and v._op else _INNER if v._op else _LEAF)
+        _box(graph, name, cells, _ROOT if v is root and v._op else _INNER if v._op else _LEAF)
         if v._op:
-            yield _circle(name, v._op)
+            _circle(graph, name, v._op)
             for parent in v._prev:
-                yield f"{number[id(parent)]} -> {name}op"
+                graph.edge(number[id(parent)], name + "op")
 
 
 def _text(x: Any) -> str:
@@ -176,10 +178,10 @@ def _nodes(root: Node, max_nodes: int) -> list[Node]:
     return sorted(found, key=lambda node: node.seq)
 
 
-def _draw_tensors(root: TensorBase, names: dict[str, TensorBase], max_nodes: int) -> Iterator[str]:
+def _draw_tensors(graph: Any, root: TensorBase, names: dict[str, TensorBase], max_nodes: int) -> None:
     if root._node is None:
         name = next((name for name, t in names.items() if t is root), "")
-        yield _box("n0", _cells(name, root._data.shape, root._data.dtype, root._data, None), _CONSTANT, dashed=True)
+        _box(graph, "n0", _cells(name, root._data.shape, root._data.dtype, root._data, None), _CONSTANT, dashed=True)
         return
     known = {t._node: (name, t._data) for name, t in names.items() if t._node is not None}
     known.setdefault(root._node, ("", root._data))
@@ -190,20 +192,20 @@ def _draw_tensors(root: TensorBase, names: dict[str, TensorBase], max_nodes: int
         name, data = known.get(node, ("", values.get(node)))
         grad = node.grad if isinstance(node.grad, np.ndarray) else None
         colour = _LEAF if node.op is None else _ROOT if node is root._node else _INNER
-        yield _box(key, _cells(name, node.shape, node.dtype, data, grad), colour)
+        _box(graph, key, _cells(name, node.shape, node.dtype, data, grad), colour)
         if node.op is None:
             continue
-        yield _circle(key, f"[{node.saved[0]}]" if node.op.part else node.op.name)
+        _circle(graph, key, f"[{node.saved[0]}]" if node.op.part else node.op.name)
         for k, parent in enumerate(node.parents):
             if parent is not None:
-                yield f"{number[parent]} -> {key}op"
+                graph.edge(number[parent], key + "op")
                 continue
             constant = _input(node, k)
             cells = ["constant"]
             if constant is not None:
                 cells = _cells(arrays.get(id(constant), ""), constant.shape, constant.dtype, constant, None)
-            yield _box(f"{key}c{k}", cells, _CONSTANT, dashed=True)
-            yield f"{key}c{k} -> {key}op [style=dashed]"
+            _box(graph, f"{key}c{k}", cells, _CONSTANT, dashed=True)
+            graph.edge(f"{key}c{k}", key + "op", style="dashed")
 
 
 def _saved_values(nodes: Iterable[Node]) -> dict[Node, Any]:
@@ -269,25 +271,30 @@ def _escape(text: str) -> str:
     return out
 
 
-def _box(name: str, cells: list[str], colour: str, dashed: bool = False) -> str:
-    style = ', style="filled,dashed", color="#777777"' if dashed else ""
-    return f'{name} [shape=record, label="{{ {" | ".join(cells)} }}", fillcolor="{colour}"{style}]'
+def _box(graph: Any, name: str, cells: list[str], colour: str, dashed: bool = False) -> None:
+    style = {"style": "filled,dashed", "color": "#777777"} if dashed else {}
+    graph.node(name, f"{{ {' | '.join(cells)} }}", shape="record", fillcolor=colour, **style)
 
 
-def _circle(name: str, op: str) -> str:
-    text = op.replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
-    shape = "circle" if len(text) <= 4 else "ellipse"
-    return f'{name}op [label="{text}", shape={shape}, fillcolor="{_OP}"]\n  {name}op -> {name}'
+def _circle(graph: Any, name: str, op: str) -> None:
+    text = op.replace("\\", "\\\\").replace("&", "&amp;")
+    graph.node(name + "op", text, shape="circle" if len(text) <= 4 else "ellipse", fillcolor=_OP)
+    graph.edge(name + "op", name)
 
 
-def _digraph(lines: Iterable[str], rankdir: str) -> str:
-    body = "\n  ".join(lines)
-    return (
-        f'digraph {{\n  graph [rankdir={rankdir}, bgcolor="white", pad=0.15, nodesep=0.18, ranksep=0.3]\n'
-        f'  node [fontname="{_FONT}", fontsize=11, style=filled, color="#444444", margin="0.08,0.04", height=0.3, '
-        'width=0.3, penwidth=0.8]\n  edge [color="#666666", arrowsize=0.6, penwidth=0.8]\n  '
-        f"{body}\n}}\n"
-    )
+def _digraph(rankdir: str) -> Any:
+    try:
+        import graphviz
+    except ImportError:
+        raise ImportError("draw_dot needs the package graphviz: pip install 'tinytensor[plot]'") from None
+    return graphviz.Digraph(
+        graph_attr={"rankdir": rankdir, "bgcolor": "white", "pad": "0.15", "nodesep": "0.18", "ranksep": "0.3"},
+        node_attr={
+            "fontname": _FONT, "fontsize": "11", "style": "filled", "color": "#444444", "margin": "0.08,0.04",
+            "height": "0.3", "width": "0.3", "penwidth": "0.8",
+        },
+        edge_attr={"color": "#666666", "arrowsize": "0.6", "penwidth": "0.8"},
+    )  # fmt: skip
 
 
 @cache

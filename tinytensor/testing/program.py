@@ -262,7 +262,7 @@ def minimize(program: Program, fails: Callable[[Program], bool]) -> Program:
     r"""The smallest program found for which ``fails`` is still true: lines are dropped, or replaced by their values.
 
     >>> import numpy as np
-    >>> long = Program("v0 = np.exp(x0)\\nv1 = np.tanh(v0)\\nv2 = v1 + v0", {"x0": np.ones(2)})
+    >>> long = Program("v0 = np.exp(x0)\nv1 = np.tanh(v0)\nv2 = v1 + v0", {"x0": np.ones(2)})
     >>> small = minimize(long, lambda p: "tanh" in p.source)
     >>> small.source, list(small.leaves)
     ('v1 = np.tanh(v0)', ['v0'])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import subprocess
 import sys
 from collections.abc import Collection
@@ -56,9 +55,9 @@ class Worker:
             text=True,
             cwd=ROOT,
         )
-        self.ready = self._read()
 
-    def _read(self) -> dict[str, Any]:
+    def read(self) -> dict[str, Any]:
+        """The next reply."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
@@ -71,7 +70,7 @@ class Worker:
         assert self._process.stdin is not None
         self._process.stdin.write(f"{question}\n")
         self._process.stdin.flush()
-        return self._read()
+        return self.read()
 
     def close(self) -> None:
         """End the process, and wait until it has gone."""
@@ -94,13 +93,16 @@ def run(workload: str, case: Case, without: Collection[str] = ()) -> dict[str, A
     try:
         for name in present:
             workers[name] = Worker(workload, name, case.options)
-            found[name] |= workers[name].ready | workers[name].ask("answer")
+        for name in present:
+            found[name] |= workers[name].read()
+            found[name] |= workers[name].ask("answer")
         error = _agree(case, found)
-        for k in range(case.rounds + 1):  # round 0 warms up: processors, caches, bytecode files
+        for k in range(case.fresh, case.rounds + 1):  # round 0 warms up a process that stays
             for name in present:
                 if case.fresh:
                     workers[name].close()
                     workers[name] = Worker(workload, name, case.options)
+                    workers[name].read()
                 measured = workers[name].ask(case.seconds)
                 if k:
                     found[name]["rounds"].append(measured)
@@ -124,10 +126,10 @@ def _agree(case: Case, found: dict[str, dict[str, Any]]) -> float | None:
     for name in others:
         if len(answers[name]) != len(answers[first]):
             raise Disagreement(f"{case.label}: {name} gave {len(answers[name])} numbers, {first} {len(answers[first])}")
-        error = max(abs(a - b) / scale for a, b in zip(answers[first], answers[name], strict=True))
-        if math.isnan(error) or error > case.tolerance:
+        errors = [abs(a - b) / scale for a, b in zip(answers[first], answers[name], strict=True)]
+        if not all(error <= case.tolerance for error in errors):  # nan is no agreement either
             raise Disagreement(f"{case.label}: {first} computed {answers[first]}, {name} {answers[name]}")
-        worst = max(worst, error)
+        worst = max(worst, *errors)
     return worst
 
 

@@ -66,11 +66,21 @@ def measure(name: str, quick: bool, without: list[str]) -> dict[str, Any]:
     return result
 
 
+def _warn_if_busy() -> None:
+    """Thread pools that wait for a core that something else uses are slower by orders of magnitude."""
+    found = machine()
+    load = found["load_average"]
+    if load and load[0] > 0.5 * found["cores"]:
+        print(f"warning: the load average is {load[0]} on {found['cores']} cores; these numbers will mislead, above "
+              "all those of libraries with thread pools", file=sys.stderr)  # fmt: skip
+
+
 def main(given: list[str] | None = None) -> int:
     options = _arguments(given)
     writes = not options.quick or options.output is not None
     home = options.output or ROOT / "benchmarks"
     images = options.output / "images" if options.output else ROOT / "docs" / "images"
+    _warn_if_busy()
     for name in [] if options.report else options.workloads or WORKLOADS:
         print(name, flush=True)
         try:

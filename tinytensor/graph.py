@@ -193,7 +193,7 @@ def note_write(array: Any) -> None:
 
 def _check_overwritten(node: Node, op: Op) -> None:
     for value in node.saved:
-        for array in value if type(value) is tuple else (value,):
+        for array in value if isinstance(value, (tuple, list)) else (value,):
             if type(array) is np.ndarray and (entry := _writes.get(id(owner(array)))) and entry[0] > node.seq:
                 raise RuntimeError(
                     f"backward of {op.name}: an array of shape {array.shape} that it saved was overwritten in place "

@@ -363,6 +363,17 @@ def _parts(outs: Any, whole: Node) -> tuple[Any, ...]:
     return tuple(made)
 
 
+def _seen(out: Any, *xs: Any) -> Any:
+    """An output that may look at an input's memory, or be an input: a later write in place must know."""
+    for x in xs:
+        if isinstance(x, TensorBase):
+            if out is x._data:
+                out = out.view()
+            if out.base is not None:
+                x._viewed = True
+    return out
+
+
 def _unary(op: Op) -> Callable[..., Any]:
     forward, kept = op.forward, op.keep((True,))
     keep_x, keep_out = 0 in kept, op.out in kept
@@ -376,7 +387,7 @@ def _unary(op: Op) -> Callable[..., Any]:
         if type(out) is not _ndarray:
             out = _asarray(out)
         elif views and (out is a or out.base is not None):
-            out, x._viewed = a.view() if out is a else out, True
+            out = _seen(out, x)
         t = _new(_Tensor)
         t._data = out
         if parent is None or not is_grad_enabled():
@@ -397,6 +408,7 @@ def _unary(op: Op) -> Callable[..., Any]:
 
 def _binary(op: Op) -> Callable[..., Any]:
     forward = op.forward
+    views = not isinstance(forward, np.ufunc)
 
     def masks(kept: tuple[int, ...]) -> int:
         return (0 in kept) + 2 * (1 in kept) + 4 * (2 in kept)
@@ -421,6 +433,8 @@ def _binary(op: Op) -> Callable[..., Any]:
         out = forward(a, b)
         if type(out) is not _ndarray:
             out = _asarray(out)
+        elif views and (out is a or out is b or out.base is not None):
+            out = _seen(out, x, y)
         t = _new(_Tensor)
         t._data = out
         if p is None:
@@ -527,10 +541,11 @@ def _general(op: Op) -> Callable[..., Any]:
             if type(values[at]) is not _ndarray and values[at] is not None:
                 values[at] = operand(values[at], op)
         out = forward(*values)
-        if type(out) is _ndarray:
-            if any(out is values[at] for at in inputs):
+        for at in inputs:
+            if out is values[at] and out is not None:
                 out = out.view()
-            if out.base is not None:
+        for o in out if op.outputs else (out,):
+            if type(o) is _ndarray and o.base is not None:  # perhaps a view: a later write in place must know
                 for x in tensors:
                     x._viewed = True
         needs = tuple([node is not None for node in nodes])

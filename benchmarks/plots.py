@@ -64,7 +64,7 @@ def _moons(result: dict[str, Any], plt: Any) -> Any:
                     va="center")  # fmt: skip
     ax.set(xscale="log", yticks=range(len(names)), yticklabels=names, xlabel="seconds per step (log scale)",
            title=f"One training step on moons: MLP 2-16-16-1, batch {case['options']['batch']}")  # fmt: skip
-    ax.set_xlim(min(t.low for t in times.values()) / 2, max(t.high for t in times.values()) * 60)
+    ax.set_xlim(min(t.low for t in times.values()) / 2, max(t.high for t in times.values()) * 400)
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.grid(color="#dddddd", linewidth=0.7)
     ax.set_axisbelow(True)
@@ -111,7 +111,7 @@ def _batch(result: dict[str, Any], plt: Any) -> Any:
     largest = max(case["options"]["batch"] for case in result["cases"])
     ax.set(yscale="log", xlabel="samples in the batch (log scale)", ylabel="seconds per training step (log scale)",
            title="What vectorizing buys: a training step of MLP 2-16-16-1")  # fmt: skip
-    ax.set_xlim(0.8, largest * 8)
+    ax.set_xlim(0.8, largest * 11)
     fig.get_layout_engine().set(rect=(0, 0.04, 1, 0.96))
     fig.canvas.draw()
     _name(ax, ends)

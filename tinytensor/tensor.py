@@ -490,8 +490,12 @@ class Tensor(TensorBase):
         if isinstance(value, TensorBase) and value._data.base is not None and sys.getrefcount(value) <= _REFS_ASSIGNED:
             _leave(value)
         _check_recordable(self, "t[i] = v")
-        alone = not _is_held(self)
-        _rebind(self, (indexing.setitem_ if alone else indexing.setitem)(self, index, value))
+        if _is_held(self):
+            _rebind(self, indexing.setitem(self, index, value))
+            return
+        array = self._data
+        _rebind(self, indexing.setitem_(self, index, value))
+        self._data = array  # the recorder made a view of what was written into; it would look shared from now on
 
     # ------------------------------------------------------------------------------------------------- elementwise
 
@@ -500,7 +504,7 @@ class Tensor(TensorBase):
         return el.exp(self)
 
     def log(self) -> Tensor:
-        """Ln x: see :func:`tinytensor.log`."""
+        """ln x: see :func:`tinytensor.log`."""
         return el.log(self)
 
     def sqrt(self) -> Tensor:
@@ -516,15 +520,15 @@ class Tensor(TensorBase):
         return el.reciprocal(self)
 
     def sin(self) -> Tensor:
-        """Sin x: see :func:`tinytensor.sin`."""
+        """sin x: see :func:`tinytensor.sin`."""
         return el.sin(self)
 
     def cos(self) -> Tensor:
-        """Cos x: see :func:`tinytensor.cos`."""
+        """cos x: see :func:`tinytensor.cos`."""
         return el.cos(self)
 
     def tanh(self) -> Tensor:
-        """Tanh x: see :func:`tinytensor.tanh`."""
+        """tanh x: see :func:`tinytensor.tanh`."""
         return el.tanh(self)
 
     def sigmoid(self) -> Tensor:
@@ -556,7 +560,7 @@ class Tensor(TensorBase):
         return el.minimum(self, other)
 
     def clip(self, min: Operand | None = None, max: Operand | None = None) -> Tensor:
-        """X held between bounds: see :func:`tinytensor.clip`."""
+        """x held between bounds: see :func:`tinytensor.clip`."""
         return el.clip(self, min, max)
 
     def clamp(self, min: Operand | None = None, max: Operand | None = None) -> Tensor:
@@ -564,7 +568,7 @@ class Tensor(TensorBase):
         return el.clip(self, min, max)
 
     def astype(self, dtype: DType) -> Tensor:
-        """X in another dtype; integers and booleans leave the graph.   (:meth:`numpy.ndarray.astype`)"""
+        """x in another dtype; integers and booleans leave the graph.   (:meth:`numpy.ndarray.astype`)"""
         kind = np.dtype(dtype)
         if kind.kind == "f" and self._data.dtype.kind == "f":
             return el.astype(self, kind)
@@ -578,11 +582,11 @@ class Tensor(TensorBase):
         return self.astype(dtype)
 
     def float(self) -> Tensor:
-        """X as float32.   (``torch.Tensor.float``)"""
+        """x as float32.   (``torch.Tensor.float``)"""
         return self.astype(np.float32)
 
     def double(self) -> Tensor:
-        """X as float64.   (``torch.Tensor.double``)"""
+        """x as float64.   (``torch.Tensor.double``)"""
         return self.astype(np.float64)
 
     # -------------------------------------------------------------------------------------------------- reductions
@@ -620,7 +624,7 @@ class Tensor(TensorBase):
         return red.std(self, axis, ddof, keepdims)
 
     def logsumexp(self, axis: Axis = None, keepdims: bool = False, **aliases: Any) -> Tensor:
-        """Ln Σ eˣ: see :func:`tinytensor.logsumexp`."""
+        """ln Σ eˣ: see :func:`tinytensor.logsumexp`."""
         return red.logsumexp(self, **_given(aliases, axis, keepdims))
 
     def softmax(self, axis: Axis = -1, **aliases: Any) -> Tensor:
@@ -628,7 +632,7 @@ class Tensor(TensorBase):
         return red.softmax(self, axis) if not aliases else red.softmax(self, **aliases)
 
     def log_softmax(self, axis: Axis = -1, **aliases: Any) -> Tensor:
-        """Ln softmax: see :func:`tinytensor.log_softmax`."""
+        """ln softmax: see :func:`tinytensor.log_softmax`."""
         return red.log_softmax(self, axis) if not aliases else red.log_softmax(self, **aliases)
 
     def cumsum(self, axis: int | None = None, **aliases: Any) -> Tensor:
@@ -856,12 +860,12 @@ def _check_recordable(t: Tensor, what: str) -> None:
     if _is_held(t) and (getattr(t, "_viewed", False) or t._data.base is not None):
         raise RuntimeError(
             f"{what}: the tensor shares its memory with a view or an alias, which a recorded write would leave behind. "
-            "Write into the base, or into a copy: t = t.clone()."
+            "Write into the base, or into a copy: t = t.clone(); or collect the pieces and tt.stack them."
         )
 
 
 def _update(t: Tensor, ufunc: Any, function: Callable[..., Any], other: Any, symbol: str) -> Tensor:
-    """T ∘= other."""
+    """t ∘= other."""
     recorded = is_grad_enabled() and (
         t._node is not None or (isinstance(other, TensorBase) and other._node is not None)
     )

@@ -56,7 +56,7 @@ class Linear(Module):
         self.bias = Parameter(draw.uniform(-bound, bound, out_features), kind) if bias else None
 
     def forward(self, x: Operand) -> Tensor:
-        """X (..., in) → (..., out)."""
+        """x (..., in) → (..., out)."""
         weight = self.weight
         return linalg.linear(as_input(x, weight._data.dtype, "Linear"), weight, self.bias)
 

@@ -27,7 +27,7 @@ __all__ = [
 
 @primitive(broadcasts=True, x=lambda g, y: _both0(g, y), y=lambda g, x: _both0(g, x))
 def _both0(x: Any, y: Any) -> Any:
-    """X · y, and 0 where one is 0 and the other not finite: the branch not taken stays 0 in second derivatives too."""
+    """x · y, and 0 where one is 0 and the other not finite: the branch not taken stays 0 in second derivatives too."""
     out: Any = np.multiply(x, y)
     if np.logical_or.reduce(np.isnan(out), axis=None):
         out = np.where(np.equal(x, 0) | np.equal(y, 0), np.zeros((), out.dtype), out)
@@ -36,7 +36,7 @@ def _both0(x: Any, y: Any) -> Any:
 
 @primitive(broadcasts=True, x=lambda g, y: mul0(g, y), y=lambda g, x: _both0(g, x))
 def mul0(x: Operand, y: Operand) -> Tensor:
-    """X · y, and 0 where x = 0 and y is not finite: for rules whose factor y has a singularity.
+    """x · y, and 0 where x = 0 and y is not finite: for rules whose factor y has a singularity.
 
     >>> import numpy as np, tinytensor as tt
     >>> with np.errstate(invalid="ignore"):
@@ -51,7 +51,7 @@ def mul0(x: Operand, y: Operand) -> Tensor:
 
 @primitive(broadcasts=True, x=lambda g, y: div0(g, y), y=lambda g, y, out: -div0(_both0(g, out), y))
 def div0(x: Operand, y: Operand) -> Tensor:
-    """X / y, and 0 where x = 0 and y is 0 or NaN.
+    """x / y, and 0 where x = 0 and y is 0 or NaN.
 
     >>> import numpy as np, tinytensor as tt
     >>> with np.errstate(invalid="ignore"):
@@ -71,7 +71,7 @@ def div0(x: Operand, y: Operand) -> Tensor:
 
 @primitive(np.add, broadcasts=True, x=lambda g: g, y=lambda g: g)
 def add(x: Operand, y: Operand) -> Tensor:
-    """X + y.   ∂/∂x = 1, ∂/∂y = 1   (:func:`numpy.add`)
+    """x + y.   ∂/∂x = 1, ∂/∂y = 1   (:func:`numpy.add`)
 
     >>> import tinytensor as tt
     >>> tt.add(tt.tensor([1.0, 2.0]), 10)
@@ -82,7 +82,7 @@ def add(x: Operand, y: Operand) -> Tensor:
 
 @primitive(np.subtract, broadcasts=True, x=lambda g: g, y=lambda g: -g)
 def subtract(x: Operand, y: Operand) -> Tensor:
-    """X − y.   ∂/∂x = 1, ∂/∂y = −1   (:func:`numpy.subtract`)
+    """x − y.   ∂/∂x = 1, ∂/∂y = −1   (:func:`numpy.subtract`)
 
     >>> import tinytensor as tt
     >>> tt.subtract(tt.tensor([1.0, 2.0]), 10)
@@ -93,7 +93,7 @@ def subtract(x: Operand, y: Operand) -> Tensor:
 
 @primitive(np.multiply, broadcasts=True, x=lambda g, y: g * y, y=lambda g, x: g * x)
 def multiply(x: Operand, y: Operand) -> Tensor:
-    """X · y.   ∂/∂x = y, ∂/∂y = x   (:func:`numpy.multiply`)
+    """x · y.   ∂/∂x = y, ∂/∂y = x   (:func:`numpy.multiply`)
 
     >>> import tinytensor as tt
     >>> tt.multiply(tt.tensor([1.0, 2.0]), 10)
@@ -104,7 +104,7 @@ def multiply(x: Operand, y: Operand) -> Tensor:
 
 @primitive(np.divide, broadcasts=True, x=lambda g, y: div0(g, y), y=lambda g, y, out: -div0(mul0(g, out), y))
 def divide(x: Operand, y: Operand) -> Tensor:
-    """X / y.   ∂/∂x = 1/y, ∂/∂y = −x/y²   (:func:`numpy.divide`)
+    """x / y.   ∂/∂x = 1/y, ∂/∂y = −x/y²   (:func:`numpy.divide`)
 
     >>> import tinytensor as tt
     >>> tt.divide(tt.tensor([1.0, 2.0]), 4)
@@ -210,7 +210,7 @@ def exp(x: Operand) -> Tensor:
 
 @primitive(np.log, x=lambda g, x: div0(g, x))
 def log(x: Operand) -> Tensor:
-    """Ln x.   ∂/∂x = 1/x   (:func:`numpy.log`)
+    """ln x.   ∂/∂x = 1/x   (:func:`numpy.log`)
 
     >>> import tinytensor as tt
     >>> tt.log(tt.tensor([1.0, 10.0]))
@@ -221,7 +221,7 @@ def log(x: Operand) -> Tensor:
 
 @primitive(np.sin, x=lambda g, x: g * np.cos(x))
 def sin(x: Operand) -> Tensor:
-    """Sin x, x in radians.   ∂/∂x = cos x   (:func:`numpy.sin`)
+    """sin x, x in radians.   ∂/∂x = cos x   (:func:`numpy.sin`)
 
     >>> import tinytensor as tt
     >>> tt.sin(tt.tensor([0.0, 1.0]))
@@ -232,7 +232,7 @@ def sin(x: Operand) -> Tensor:
 
 @primitive(np.cos, x=lambda g, x: -(g * np.sin(x)))
 def cos(x: Operand) -> Tensor:
-    """Cos x, x in radians.   ∂/∂x = −sin x   (:func:`numpy.cos`)
+    """cos x, x in radians.   ∂/∂x = −sin x   (:func:`numpy.cos`)
 
     >>> import tinytensor as tt
     >>> tt.cos(tt.tensor([0.0, 1.0]))
@@ -243,7 +243,7 @@ def cos(x: Operand) -> Tensor:
 
 @primitive(np.tanh, x=lambda g, out: g * (1 - out * out))
 def tanh(x: Operand) -> Tensor:
-    """Tanh x.   ∂/∂x = 1 − tanh² x   (:func:`numpy.tanh`)
+    """tanh x.   ∂/∂x = 1 − tanh² x   (:func:`numpy.tanh`)
 
     >>> import tinytensor as tt
     >>> tt.tanh(tt.tensor([0.0, 1.0]))
@@ -283,7 +283,7 @@ def relu(x: Operand) -> Tensor:
 
 @primitive(element="leaky_relu", x=lambda g, x, negative_slope: np.where(x > 0, g, g * negative_slope))
 def leaky_relu(x: Operand, negative_slope: float = 0.01) -> Tensor:
-    """X for x > 0, else a·x.   ∂/∂x = 1 or a (a at 0)   (``torch.nn.functional.leaky_relu``)
+    """x for x > 0, else a·x.   ∂/∂x = 1 or a (a at 0)   (``torch.nn.functional.leaky_relu``)
 
     >>> import tinytensor as tt
     >>> tt.leaky_relu(tt.tensor([-1.0, 0.0, 2.0]))
@@ -403,7 +403,7 @@ def clip(x: Operand, lo: Operand | None = None, hi: Operand | None = None) -> Te
     y=lambda g, condition: np.where(condition, 0, g),
 )
 def where(condition: Operand, x: Operand, y: Operand) -> Tensor:
-    """X where the condition is true, else y.   ∂/∂x = [condition], ∂/∂y = [not condition]   (:func:`numpy.where`)
+    """x where the condition is true, else y.   ∂/∂x = [condition], ∂/∂y = [not condition]   (:func:`numpy.where`)
 
     >>> import tinytensor as tt
     >>> t = tt.tensor([-1.0, 2.0])
@@ -415,7 +415,7 @@ def where(condition: Operand, x: Operand, y: Operand) -> Tensor:
 
 @primitive(x=lambda g: g)
 def astype(x: Operand, dtype: Any) -> Tensor:
-    """X in another floating dtype.   ∂/∂x = 1, returned in the dtype of x   (:meth:`numpy.ndarray.astype`)
+    """x in another floating dtype.   ∂/∂x = 1, returned in the dtype of x   (:meth:`numpy.ndarray.astype`)
 
     >>> import numpy as np, tinytensor as tt
     >>> tt.astype(tt.tensor([1.5]), np.float32)

@@ -183,7 +183,7 @@ def _pad_constant(x: Any, widths: Any, value: Any) -> Any:
 def pad(
     x: Operand, pad_width: int | Sequence[Any] | dict[int, Any], mode: str = "constant", constant_values: Any = 0
 ) -> Tensor:
-    """X with elements added before and after each axis; ``pad_width`` as in NumPy.   (:func:`numpy.pad`)
+    """x with elements added before and after each axis; ``pad_width`` as in NumPy.   (:func:`numpy.pad`)
 
     mode: constant, edge, reflect, symmetric, wrap.
 

@@ -63,7 +63,7 @@ def matmul(x: Operand, y: Operand) -> Tensor:
     bias=lambda g: g,
 )
 def linear(x: Operand, weight: Operand, bias: Operand | None = None) -> Tensor:
-    """X Wᵀ + b in one node.   ∂/∂x = g W, ∂/∂W = gᵀ x, ∂/∂b = Σ g   (``torch.nn.functional.linear``)
+    """x Wᵀ + b in one node.   ∂/∂x = g W, ∂/∂W = gᵀ x, ∂/∂b = Σ g   (``torch.nn.functional.linear``)
 
     Shapes: x (..., in), weight (out, in), bias (out,).
 

@@ -232,7 +232,7 @@ def _share(x: Any, out: Any, axis: Any) -> Any:
 
 @primitive(x=lambda g, x, out, axis: spread(g, axis, x.shape) * _share(x, out, axis))
 def logsumexp(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Ln Σ eˣ, without overflow.   ∂/∂x = softmax(x)   (:func:`scipy.special.logsumexp`, ``torch.logsumexp``)
+    """ln Σ eˣ, without overflow.   ∂/∂x = softmax(x)   (:func:`scipy.special.logsumexp`, ``torch.logsumexp``)
 
     >>> import tinytensor as tt
     >>> tt.logsumexp(tt.tensor([1000.0, 1000.0]))
@@ -259,7 +259,7 @@ def softmax(x: Operand, axis: Axis = -1) -> Tensor:
 
 @primitive(x=lambda g, out, axis: g - np.exp(out) * np.sum(g, axis=axis, keepdims=True))
 def log_softmax(x: Operand, axis: Axis = -1) -> Tensor:
-    """X − ln Σ eˣ along the axis.   ∂outᵢ/∂xⱼ = δᵢⱼ − e^outⱼ   (``torch.log_softmax``)
+    """x − ln Σ eˣ along the axis.   ∂outᵢ/∂xⱼ = δᵢⱼ − e^outⱼ   (``torch.log_softmax``)
 
     >>> import tinytensor as tt
     >>> tt.log_softmax(tt.tensor([0.0, 1000.0]))

@@ -84,7 +84,7 @@ def expand_dims(x: Operand, axis: int | tuple[int, ...]) -> Tensor:
 
 @primitive(np.broadcast_to, x=lambda g, x_shape: sum_to(g, x_shape))
 def broadcast_to(x: Operand, shape: Shape) -> Tensor:
-    """X repeated along axes of length 1 and new leading axes, without a copy.   ∂/∂x = Σ   (:func:`numpy.broadcast_to`)
+    """x repeated along axes of length 1 and new leading axes, without a copy.   ∂/∂x = Σ   (:func:`numpy.broadcast_to`)
 
     >>> import tinytensor as tt
     >>> tt.broadcast_to(tt.tensor([1.0, 2.0]), (2, 2))
@@ -154,7 +154,7 @@ def stack(arrays: Sequence[Operand], axis: int = 0) -> Tensor:
 
 @composite(np.split)
 def split(x: Operand, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
-    """X cut into equal sections, or before the given indices, along an axis.   (:func:`numpy.split`)
+    """x cut into equal sections, or before the given indices, along an axis.   (:func:`numpy.split`)
 
     The pieces are views; in backward they write into one array.
 

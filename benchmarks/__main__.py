@@ -80,7 +80,8 @@ def main(given: list[str] | None = None) -> int:
     writes = not options.quick or options.output is not None
     home = options.output or ROOT / "benchmarks"
     images = options.output / "images" if options.output else ROOT / "docs" / "images"
-    _warn_if_busy()
+    if not options.report:
+        _warn_if_busy()
     for name in [] if options.report else options.workloads or WORKLOADS:
         print(name, flush=True)
         try:

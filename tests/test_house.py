@@ -217,8 +217,7 @@ def test_all_is_sorted_and_complete() -> None:
     assert not imported - set(tt.__all__)
 
 
-#: ``is_grad_enabled`` is the method of a ContextVar itself: every operation calls it.
-BARE = {"is_grad_enabled"}
+BARE: set[str] = set()
 
 PUBLIC = [
     pytest.param(getattr(space, name), id=f"{space.__name__}.{name}")

@@ -197,9 +197,11 @@ def test_losses_against_pytorch(torch, name, reduction):
     tx = torch.tensor(X, requires_grad=True)
     theirs = {
         "mse": lambda: t.mse_loss(tx, torch.tensor(Y), reduction=reduction),
-        "hinge": lambda: getattr(torch.relu(1 - torch.tensor(SIGNS) * tx), reduction, lambda: None)()
-        if reduction != "none"
-        else torch.relu(1 - torch.tensor(SIGNS) * tx),
+        "hinge": lambda: (
+            getattr(torch.relu(1 - torch.tensor(SIGNS) * tx), reduction, lambda: None)()
+            if reduction != "none"
+            else torch.relu(1 - torch.tensor(SIGNS) * tx)
+        ),
         "bce": lambda: t.binary_cross_entropy_with_logits(tx, torch.tensor(UNIT), reduction=reduction),
         "ce": lambda: t.cross_entropy(tx, torch.tensor(CLASSES), reduction=reduction),
         "ce probabilities": lambda: t.cross_entropy(tx, torch.tensor(UNIT), reduction=reduction),

@@ -31,7 +31,10 @@ def test_trajectories_are_pytorchs(case):
     theirs = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 2)).double()
     ours = nn.MLP(3, [4, 2], activation="tanh", dtype="float64")
     ours.load_state_dict({k: v.numpy() for k, v in theirs.state_dict().items()})
-    a, b = getattr(optim, name)(ours.parameters(), **options), getattr(torch.optim, name)(theirs.parameters(), **options)
+    a, b = (
+        getattr(optim, name)(ours.parameters(), **options),
+        getattr(torch.optim, name)(theirs.parameters(), **options),
+    )
     loss_fn, tx, ty = nn.MSELoss(), torch.tensor(X), torch.tensor(Y)
     for step in range(200):
         for optimizer in (a, b):

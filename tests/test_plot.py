@@ -84,7 +84,7 @@ def test_tensors_with_names_shapes_and_gradients():
     before = plot.draw_dot(loss, labels={"w": w, "x": x}).source
     assert "{ w | 2 × 2\\nfloat64 | data \\n1, 2\\n3, 4 }" in before
     assert "{ x | 5 × 2\\nfloat64 }" in before  # ten numbers are too many to print
-    assert 'label=matmul' in before
+    assert "label=matmul" in before
     assert "{ float64 | data 50.0000 }" in before
     loss.backward()
     after = plot.draw_dot(loss, labels=[("w", w)])
@@ -107,7 +107,7 @@ def test_several_outputs_and_any_number_of_inputs():
     values, vectors = tt.eigh(w)
     y = np.concatenate([values, vectors[0], np.ones(1)]).sum()
     drawing = plot.draw_dot(y, labels={"w": w}, rankdir="TB")
-    for text in ('label=eigh', "2 results", 'label="[0]"', 'label="[1]"', 'label=concatenate', "rankdir=TB"):
+    for text in ("label=eigh", "2 results", 'label="[0]"', 'label="[1]"', "label=concatenate", "rankdir=TB"):
         assert text in drawing.source
     assert "eigh" in texts(drawing.render())
 

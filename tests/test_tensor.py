@@ -1450,3 +1450,15 @@ def test_a_primitive_with_several_outputs_and_one_joint_rule():
     rotate(x, y)[1].sum().backward()  # the other output is not used
     assert (x.grad.tolist(), y.grad.tolist()) == ([1, 1], [-1, -1])
     assert rotate(1.0, 2.0) == (3, -1)
+
+
+def test_a_tensor_written_into_alone_is_not_taken_for_a_view():
+    """A recorded write returned the tensor's own array, which was then thought to be shared: v2 /= v1 was refused."""
+    v0, v1 = leaf([0.83, -0.38]), leaf([0.8, 0.3])
+    v2 = np.copy(v0)
+    v2[1] = -1.5
+    v3 = tt.maximum(v2, v1)
+    v2 /= v1
+    (v2.sum() + v3.sum()).backward()
+    np.testing.assert_allclose(v0.grad, [1 / 0.8 + 1, 0], rtol=1e-15)
+    np.testing.assert_allclose(v1.grad, [-0.83 / 0.8**2, 1.5 / 0.3**2 + 1], rtol=1e-14)

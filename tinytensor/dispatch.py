@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from tinytensor.graph import is_grad_enabled
+from tinytensor.graph import recording
 from tinytensor.ops import reductions, shape
 from tinytensor.primitive import DISPATCH, TensorBase, composite, operand, wrap
 
@@ -70,7 +70,7 @@ def constant(numpy_function: Any, *args: Any) -> Tensor:
 
 def without_gradient(numpy_function: Any, *args: Any) -> Tensor:
     """An operator whose rule does not exist: on the values, if no operand needs a gradient."""
-    if is_grad_enabled() and any(isinstance(x, TensorBase) and x._node is not None for x in args):
+    if recording() and any(isinstance(x, TensorBase) and x._node is not None for x in args):
         refuse(numpy_function)
     return constant(numpy_function, *args)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tinytensor.primitive import Op
 
 __all__ = [
-    "Node", "backward", "enable_grad", "fresh", "history", "is_grad_enabled", "leaf", "no_grad", "note_write",
+    "Node", "backward", "enable_grad", "fresh", "history", "is_grad_enabled", "leaf", "no_grad", "note_write", "recording",
     "set_grad_enabled", "walk",
 ]  # fmt: skip
 
@@ -34,8 +34,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _recording: ContextVar[bool] = ContextVar("tinytensor_recording", default=True)
 
-#: ``is_grad_enabled()``: whether operations are recorded in this thread and asyncio task.
-is_grad_enabled: Callable[[], bool] = _recording.get
+#: ``recording()``: the mode, as every operation reads it, without a Python frame.
+recording: Callable[[], bool] = _recording.get
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded in this thread and asyncio task.   (``torch.is_grad_enabled``)
+
+    >>> import tinytensor as tt
+    >>> with tt.no_grad():
+    ...     tt.is_grad_enabled()
+    False
+    """
+    return _recording.get()
 
 
 class set_grad_enabled:
@@ -241,63 +252,73 @@ def walk(
     place. With ``create_graph`` the saved arrays are handed to the rules as tensors, so that the rules, which are
     plain NumPy, record the gradient's own graph. ``needed`` limits the work to these nodes.
     """
+    token = _recording.set(create_graph)  # not the context manager: half a microsecond of every step
+    try:
+        with np.errstate(all="ignore"):
+            return _carry(order, cotangent, needed, create_graph, retain_graph)
+    finally:
+        _recording.reset(token)
+
+
+def _carry(
+    order: list[Node], cotangent: Any, needed: set[Node] | None, create_graph: bool, retain_graph: bool
+) -> dict[Node, Any]:
     grads: dict[Node, Any] = {order[0]: cotangent}
     kept: dict[Node, Any] = {}
     owned: set[Node] = set()
-    with np.errstate(all="ignore"), set_grad_enabled(create_graph):
-        for node in order:
-            g = grads.pop(node, None)
-            if g is None:
+    for node in order:
+        g = grads.pop(node, None)
+        if g is None:
+            continue
+        if node.grad is not False:
+            kept[node] = g
+        op, saved = node.op, node.saved
+        assert op is not None
+        if saved is None:
+            raise RuntimeError(
+                f"backward through {op.name} a second time: its saved arrays were freed by the first. "
+                "Call backward(retain_graph=True) the first time."
+            )
+        if op.part:
+            _collect_part(grads, node, g)
+            continue
+        if _writes:
+            _check_overwritten(node, op)
+        if create_graph:
+            saved = op.relink(node)
+        joint = op.joint(g, saved, 0) if op.joint is not None else None
+        for k, parent in enumerate(node.parents):
+            if parent is None or (needed is not None and parent not in needed):
                 continue
-            if node.grad is not False:
-                kept[node] = g
-            op, saved = node.op, node.saved
-            assert op is not None
-            if saved is None:
-                raise RuntimeError(
-                    f"backward through {op.name} a second time: its saved arrays were freed by the first. "
-                    "Call backward(retain_graph=True) the first time."
-                )
-            if op.part:
-                _collect_part(grads, node, g)
-                continue
-            if _writes:
-                _check_overwritten(node, op)
-            if create_graph:
-                saved = op.relink(node)
-            joint = op.joint(g, saved, 0) if op.joint is not None else None
-            for k, parent in enumerate(node.parents):
-                if parent is None or (needed is not None and parent not in needed):
-                    continue
-                into = op.into[k] if op.into is not None and not create_graph else None
-                old = grads.get(parent)
-                if into is not None:
-                    if old is None:
-                        old = np.zeros(parent.shape, parent.dtype)
-                    elif parent not in owned or type(old) is not np.ndarray:
-                        old = np.array(old)
-                    grads[parent] = old
-                    owned.add(parent)
-                    into(g, saved, old)
-                    continue
-                new = joint[k] if joint is not None else op.pulls[k](g, saved, k)
-                if new.shape != parent.shape:
-                    if not op.broadcasts:
-                        raise _wrong_shape(op, k, new.shape, parent.shape)
-                    new = (op.sum_to if create_graph else op.sum_arrays)(new, parent.shape)
-                if new.dtype is not parent.dtype and new.dtype != parent.dtype:
-                    new = op.cast(new, parent.dtype)
+            into = op.into[k] if op.into is not None and not create_graph else None
+            old = grads.get(parent)
+            if into is not None:
                 if old is None:
-                    grads[parent] = new
-                elif parent in owned:
-                    old += new
-                    grads[parent] = old
-                else:
-                    grads[parent] = old + new
-                    if not create_graph:
-                        owned.add(parent)
-            if not retain_graph:
-                node.saved = None
+                    old = np.zeros(parent.shape, parent.dtype)
+                elif parent not in owned or type(old) is not np.ndarray:
+                    old = np.array(old)
+                grads[parent] = old
+                owned.add(parent)
+                into(g, saved, old)
+                continue
+            new = joint[k] if joint is not None else op.pulls[k](g, saved, k)
+            if new.shape != parent.shape:
+                if not op.broadcasts:
+                    raise _wrong_shape(op, k, new.shape, parent.shape)
+                new = (op.sum_to if create_graph else op.sum_arrays)(new, parent.shape)
+            if new.dtype is not parent.dtype and new.dtype != parent.dtype:
+                new = op.cast(new, parent.dtype)
+            if old is None:
+                grads[parent] = new
+            elif parent in owned:
+                old += new
+                grads[parent] = old
+            else:
+                grads[parent] = old + new
+                if not create_graph:
+                    owned.add(parent)
+        if not retain_graph:
+            node.saved = None
     grads.update(kept)
     return grads
 

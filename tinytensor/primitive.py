@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 
-from tinytensor.graph import Node, fresh, is_grad_enabled
+from tinytensor.graph import Node, fresh, recording
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -390,7 +390,7 @@ def _unary(op: Op) -> Callable[..., Any]:
             out = _seen(out, x)
         t = _new(_Tensor)
         t._data = out
-        if parent is None or not is_grad_enabled():
+        if parent is None or not recording():
             t._node = None
             return t
         t._node = node = _new(Node)
@@ -446,7 +446,7 @@ def _binary(op: Op) -> Callable[..., Any]:
             keep = keep_for_x
         else:
             keep = keep_for_both
-        if not is_grad_enabled():
+        if not recording():
             t._node = None
             return t
         t._node = node = _new(Node)
@@ -488,7 +488,7 @@ def _one(op: Op) -> Callable[..., Any]:
             x._viewed = True
         t = _new(_Tensor)
         t._data = out
-        if parent is None or not is_grad_enabled():
+        if parent is None or not recording():
             t._node = None
             return t
         saved: list[Any] = blank[:]
@@ -549,7 +549,7 @@ def _general(op: Op) -> Callable[..., Any]:
                 for x in tensors:
                     x._viewed = True
         needs = tuple([node is not None for node in nodes])
-        if True not in needs or not is_grad_enabled():
+        if True not in needs or not recording():
             return _results(op, out, None)
         saved: list[Any] = blank[:]
         for at in op.keep(needs):
@@ -583,7 +583,7 @@ def _variadic(op: Op) -> Callable[..., Any]:
                 if isinstance(x, TensorBase):
                     x._viewed = True
         needs = tuple([node is not None for node in nodes])
-        if True not in needs or not is_grad_enabled():
+        if True not in needs or not recording():
             return _results(op, out, None)
         saved: list[Any] = blank[:]
         for at in op.keep(needs):
@@ -599,7 +599,7 @@ def _variadic(op: Op) -> Callable[..., Any]:
 
 def _constant(op: Op, at: int, option: TensorBase) -> Any:
     """The array of a tensor that stands where there is no derivative."""
-    if option._node is not None and is_grad_enabled():
+    if option._node is not None and recording():
         _refuse_option(op, at)
     return option._data
 
@@ -715,7 +715,7 @@ def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
     out = np.add.reduce(x, tuple(axes)) if axes else x
     if lead < 0 or out.size != math.prod(shape):
         raise RuntimeError(f"a gradient of shape {x.shape} cannot be summed to an input of shape {shape}")
-    return out.reshape(shape)
+    return out if axes and out.shape == shape else out.reshape(shape)  # a view would have to be copied into a leaf
 
 
 @primitive(x=lambda g: g)

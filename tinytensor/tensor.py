@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor import dispatch, graph
-from tinytensor.graph import Node, is_grad_enabled
+from tinytensor.graph import Node, recording
 from tinytensor.ops import elementwise as el
 from tinytensor.ops import indexing, linalg, shape
 from tinytensor.ops import reductions as red
@@ -288,7 +288,7 @@ class Tensor(TensorBase):
         return round(self._number("round"), digits)
 
     def _number(self, name: str) -> Any:
-        if self._node is not None and is_grad_enabled():
+        if self._node is not None and recording():
             raise TypeError(
                 f"{name}() of a tensor that requires grad would lose its gradient; use t.item(), or t.detach()"
             )
@@ -329,7 +329,7 @@ class Tensor(TensorBase):
     # ------------------------------------------------------------------------------------------------------- NumPy
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        if self._node is not None and is_grad_enabled():
+        if self._node is not None and recording():
             raise TypeError(
                 "a tensor that requires grad is not turned into an ndarray silently, its gradient would be lost; use "
                 "t.detach() or t.data, or make an array of tensors with tt.stack"
@@ -478,7 +478,7 @@ class Tensor(TensorBase):
 
     def __setitem__(self, index: Any, value: Operand) -> None:
         index = indexing.plain_index(index)
-        recorded = is_grad_enabled() and (
+        recorded = recording() and (
             self._node is not None or (isinstance(value, TensorBase) and value._node is not None)
         )
         if not recorded:
@@ -572,7 +572,7 @@ class Tensor(TensorBase):
         kind = np.dtype(dtype)
         if kind.kind == "f" and self._data.dtype.kind == "f":
             return el.astype(self, kind)
-        if self._node is not None and is_grad_enabled():
+        if self._node is not None and recording():
             raise TypeError(f"astype: {kind} has no gradient; use t.detach().astype({kind.name!r})")
         t: Tensor = wrap(self._data.astype(_supported(kind)), None)
         return t
@@ -866,9 +866,7 @@ def _check_recordable(t: Tensor, what: str) -> None:
 
 def _update(t: Tensor, ufunc: Any, function: Callable[..., Any], other: Any, symbol: str) -> Tensor:
     """t ∘= other."""
-    recorded = is_grad_enabled() and (
-        t._node is not None or (isinstance(other, TensorBase) and other._node is not None)
-    )
+    recorded = recording() and (t._node is not None or (isinstance(other, TensorBase) and other._node is not None))
     if not recorded:
         value = other._data if isinstance(other, TensorBase) else operand(other, _SETITEM)
         held = _is_held(t)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinytensor import graph
-from tinytensor.graph import Node, is_grad_enabled, set_grad_enabled
+from tinytensor.graph import Node, recording, set_grad_enabled
 from tinytensor.ops.shape import copy
 from tinytensor.primitive import Op, TensorBase, primitive, wrap
 
@@ -59,7 +59,7 @@ def value_and_grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> C
 
     @wraps(f)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
-        outer = is_grad_enabled()
+        outer = recording()
         arguments = list(args)
         places = [_place(n, len(args), argnums) for n in numbers]
         variables = {n: _variable(args[n], n, outer) for n in places}

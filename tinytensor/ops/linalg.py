@@ -58,7 +58,7 @@ def matmul(x: Operand, y: Operand) -> Tensor:
 
 @primitive(
     broadcasts=True,  # the bias: the walk sums its gradient
-    x=lambda g, weight: np.matmul(g, weight),
+    x=lambda g, weight: np.matmul(g, weight) if weight.shape[0] != 1 else g * weight,
     weight=lambda g, x: np.matmul(_rows(g).T, _rows(x)),
     bias=lambda g: g,
 )

@@ -66,7 +66,10 @@ def spread(x: Operand, axis: Axis, shape: tuple[int, ...]) -> Tensor:
            [1., 2.],
            [1., 2.]])
     """
-    kept = np.asarray(x).reshape(kept_shape(shape, axis, "spread"))
+    x = np.asarray(x)
+    if axis is None and x.ndim == 0:
+        return np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
+    kept = x.reshape(kept_shape(shape, axis, "spread"))
     strides = [0 if n == 1 else stride for n, stride in zip(kept.shape, kept.strides, strict=True)]
     if kept.size == 0 or not kept.flags.c_contiguous:
         return np.broadcast_to(kept, shape)

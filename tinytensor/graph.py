@@ -272,13 +272,10 @@ def _carry(
             continue
         if node.grad is not False:
             kept[node] = g
-        op, saved = node.op, node.saved
-        assert op is not None
+        op: Any = node.op
+        saved = node.saved
         if saved is None:
-            raise RuntimeError(
-                f"backward through {op.name} a second time: its saved arrays were freed by the first. "
-                "Call backward(retain_graph=True) the first time."
-            )
+            raise _freed(op)
         if op.part:
             _collect_part(grads, node, g)
             continue
@@ -293,21 +290,15 @@ def _carry(
             into = op.into[k] if op.into is not None and not create_graph else None
             old = grads.get(parent)
             if into is not None:
-                if old is None:
-                    old = np.zeros(parent.shape, parent.dtype)
-                elif parent not in owned or type(old) is not np.ndarray:
-                    old = np.array(old)
-                grads[parent] = old
-                owned.add(parent)
+                if parent not in owned or type(old) is not np.ndarray:
+                    old = np.zeros(parent.shape, parent.dtype) if old is None else np.array(old)
+                    grads[parent] = old
+                    owned.add(parent)
                 into(g, saved, old)
                 continue
             new = joint[k] if joint is not None else op.pulls[k](g, saved, k)
-            if new.shape != parent.shape:
-                if not op.broadcasts:
-                    raise _wrong_shape(op, k, new.shape, parent.shape)
-                new = (op.sum_to if create_graph else op.sum_arrays)(new, parent.shape)
-            if new.dtype is not parent.dtype and new.dtype != parent.dtype:
-                new = op.cast(new, parent.dtype)
+            if new.shape != parent.shape or new.dtype is not parent.dtype:
+                new = _settled(new, parent, op, k, create_graph)
             if old is None:
                 grads[parent] = new
             elif parent in owned:
@@ -319,8 +310,23 @@ def _carry(
                     owned.add(parent)
         if not retain_graph:
             node.saved = None
-    grads.update(kept)
-    return grads
+    return grads | kept
+
+
+def _settled(new: Any, parent: Node, op: Op, k: int, create_graph: bool) -> Any:
+    """A contribution in its parent's shape and dtype: the one place where broadcasting is undone."""
+    if new.shape != parent.shape:
+        if not op.broadcasts:
+            raise _wrong_shape(op, k, new.shape, parent.shape)
+        new = (op.sum_to if create_graph else op.sum_arrays)(new, parent.shape)
+    return new if new.dtype == parent.dtype else op.cast(new, parent.dtype)
+
+
+def _freed(op: Op) -> RuntimeError:
+    return RuntimeError(
+        f"backward through {op.name} a second time: its saved arrays were freed by the first. Call "
+        "backward(retain_graph=True) the first time."
+    )
 
 
 def _collect_part(grads: dict[Node, Any], node: Node, g: Any) -> None:

@@ -1,6 +1,7 @@
 """The moons step over batch sizes: what vectorizing buys, from one sample to ten thousand.
 
-micrograd stops at 300: its backward pass recurses along the sum of the losses, and Python's limit is 1,000.
+micrograd stops at 100: its backward pass recurses along the sum of the losses, and Python's limit is 1,000. Our scalar
+engine stops at 1,000, where a step takes seconds.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 from benchmarks import moons
 from benchmarks.harness import Case, Claim, ratio
 
-SIZES = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000)
+SIZES = (1, 10, 100, 1_000, 10_000)
 
 build = moons.build
 
@@ -18,14 +19,14 @@ build = moons.build
 def cases(quick: bool) -> list[Case]:
     return [
         Case(f"moons step, batch {n:,}",
-             (*(("micrograd",) if n <= 300 else ()), "tinytensor", "tinytensor Value", "PyTorch"),
-             {"batch": n}, 1 if quick else 3 if n > 300 else 9, 0.0 if quick else 0.1)
-        for n in (SIZES[:3:2] if quick else SIZES)
+             (*(("micrograd",) if n <= 100 else ()), "tinytensor", *(("tinytensor Value",) if n <= 1000 else ()), "PyTorch"),
+             {"batch": n}, 1 if quick else 3 if n > 100 else 7, 0.0 if quick else 0.1)
+        for n in (SIZES[:2] if quick else SIZES)
     ]  # fmt: skip
 
 
 def claims(result: dict[str, Any]) -> list[Claim]:
-    case = result["cases"][-1]
+    case = [c for c in result["cases"] if "tinytensor Value" in c["libraries"]][-1]
     value = ratio(case, "tinytensor Value", "tinytensor")
     assert value is not None
     return [

@@ -127,7 +127,6 @@ def test_creation_functions_are_numpys():
     [
         lambda: tt.tensor([1, 2], requires_grad=True),
         lambda: tt.tensor([True], requires_grad=True),
-        lambda: tt.tensor([1j], requires_grad=True),
         lambda: tt.tensor([1, 2]).requires_grad_(),
         lambda: setattr(tt.tensor(1), "requires_grad", True),
         lambda: tt.arange(3, requires_grad=True),
@@ -139,6 +138,11 @@ def test_creation_functions_are_numpys():
 def test_only_floating_tensors_require_grad(make):
     with pytest.raises(TypeError, match=r"requires_grad: only floating tensors have gradients.*3\.0 instead of 3"):
         make()
+
+
+def test_complex_tensors_do_not_require_grad():
+    with pytest.raises(TypeError, match=r"this one is complex128\. Use its real and imaginary parts"):
+        tt.tensor([1j], requires_grad=True)
 
 
 def test_seeds_make_random_numbers_reproducible():

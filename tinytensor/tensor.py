@@ -742,8 +742,12 @@ def _supported(dtype: np.dtype[Any]) -> np.dtype[Any]:
 def _check_differentiable(dtype: np.dtype[Any]) -> None:
     if dtype.kind != "f":
         raise TypeError(
-            f"requires_grad: only floating tensors have gradients, this one is {dtype}. Write 3.0 instead of 3, or use "
-            "t.astype(float)."
+            f"requires_grad: only floating tensors have gradients, this one is {dtype}. "
+            + (
+                "Use its real and imaginary parts."
+                if dtype.kind == "c"
+                else "Write 3.0 instead of 3, or t.astype(float)."
+            )
         )
 
 

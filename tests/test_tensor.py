@@ -825,6 +825,8 @@ def test_statements_with_a_view_that_has_no_name():
         "v, w = halves(y); v[0] = 1.0",
         "v, w = halves(y); y[0] = 1.0",
         "v = first(y, x); v[0] = 1.0",
+        "v = one_of(y, x); v[0] = 1.0",
+        "v = one_of(x, y); y[0] = 1.0",
         "v = left(y, x); v[0] = 1.0",
         "v = left(y, 2.0); y[0] = 1.0",
         "v = np.einsum('ij->ji', y); v += 1.0",
@@ -842,7 +844,10 @@ def test_a_recorded_write_that_a_view_would_have_to_see_is_refused(program):
     halves = tt.primitive(x=lambda g: np.stack(g), outputs=True)(lambda x: (x[0], x[1]))
     first = tt.primitive(joint=lambda g, x: (g, np.zeros_like(x)), inputs=("x", "y"))(lambda x, y: x)
     left = tt.primitive(x=lambda g: g, y=lambda g: 0 * g)(lambda x, y: x)
-    own = {"left": left, "same": same, "turned": turned, "halves": halves, "first": first}
+    one_of = tt.primitive(xs=lambda g, i: g if i == 0 else 0 * g)(
+        lambda *xs: xs[0] if xs[0] is env["y"].data else xs[1]
+    )
+    own = {"one_of": one_of, "left": left, "same": same, "turned": turned, "halves": halves, "first": first}
     env = {"np": np, "tt": tt, "copy": copy, **own, "x": x, "y": x * 2, "a": np.zeros((2, 2))}
     before = env["y"].data.copy()
     with pytest.raises(RuntimeError, match=r"shares its memory with a view or an alias.*t\.clone\(\)"):

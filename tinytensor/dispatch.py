@@ -135,7 +135,7 @@ _INSTEAD = {
     "kron": "np.einsum", "cross": "np.einsum", "norm": "np.sqrt(np.sum(x**2))", "inv": "np.linalg.eigh",
     "solve": "np.linalg.eigh", "det": "np.linalg.eigh", "eig": "np.linalg.eigh", "eigvalsh": "np.linalg.eigh",
     "average": "np.mean", "median": "np.mean", "ptp": "np.max(x) - np.min(x)", "nansum": "np.sum", "nanmean": "np.mean",
-    "sort": "np.take_along_axis(x, np.argsort(x))", "diff": "x[1:] - x[:-1]", "cumprod": "np.cumsum(np.log(x))",
+    "sort": "np.take_along_axis(x, np.argsort(x))", "diff": "x[1:] - x[:-1]", "cumprod": "np.exp(np.cumsum(np.log(x))) for positive x",
     "exp2": "2.0 ** x", "expm1": "np.exp", "log1p": "np.log", "log2": "np.log", "log10": "np.log", "cbrt": "x ** (1 / 3)",
     "logaddexp": "tt.logsumexp", "hypot": "np.sqrt", "tan": "np.sin, np.cos", "sinh": "np.exp", "cosh": "np.exp",
     "fabs": "np.abs", "floor_divide": "np.divide", "remainder": "np.divide", "fmax": "np.maximum", "fmin": "np.minimum",

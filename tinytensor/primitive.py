@@ -578,10 +578,8 @@ def _variadic(op: Op) -> Callable[..., Any]:
         nodes = tuple([x._node if isinstance(x, TensorBase) else None for x in xs])
         arrays = tuple([x._data if isinstance(x, TensorBase) else _asarray(operand(x, op)) for x in xs])
         out = forward(*options, *arrays)
-        if type(out) is _ndarray and out.base is not None:
-            for x in xs:
-                if isinstance(x, TensorBase):
-                    x._viewed = True
+        if type(out) is _ndarray:
+            out = _seen(out, *xs)
         needs = tuple([node is not None for node in nodes])
         if True not in needs or not recording():
             return _results(op, out, None)

@@ -39,6 +39,28 @@ _METHODS: dict[tuple[Any, str], Callable[..., Any]] = {
 }
 
 
+#: Families that most programs never meet: loaded when one of their functions first meets a tensor.
+_FAMILIES = {
+    "numpy.linalg": ("tinytensor.ops.decompositions",),
+    "numpy.fft": ("tinytensor.ops.fourier",),
+    "numpy": ("tinytensor.ops.statistics",),
+    "scipy": ("tinytensor.ops.special",),
+}
+
+
+def _find(numpy_function: Any) -> Callable[..., Any] | None:
+    """Our function of a NumPy function, also if its family has not been loaded yet."""
+    found = DISPATCH.get(numpy_function)
+    if found is None:
+        from importlib import import_module
+
+        module = getattr(numpy_function, "__module__", None) or "scipy"  # ufuncs have none
+        for family in _FAMILIES.get(module, _FAMILIES["numpy"]):
+            import_module(family)
+        found = DISPATCH.get(numpy_function)
+    return found
+
+
 @composite(np.ravel)
 def _ravel(x: Any) -> Any:
     return shape.reshape(x, -1)
@@ -101,7 +123,7 @@ def ufunc(function: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: dict
         return found(*inputs, **kwargs)
     if function in _CONSTANT:
         return _result(function(*map(_value, inputs), **kwargs))
-    ours = DISPATCH.get(function)
+    ours = DISPATCH.get(function) or _find(function)
     if ours is None:
         refuse(function)
     for key, value in kwargs.items():
@@ -121,6 +143,8 @@ def function(numpy_function: Callable[..., Any], args: tuple[Any, ...], kwargs: 
         return ours(*args, **kwargs)
     if numpy_function in _CONSTANT:
         return _result(numpy_function(*map(_value, args), **{k: _value(v) for k, v in kwargs.items()}))
+    if _find(numpy_function) is not None:
+        return function(numpy_function, args, kwargs)
     refuse(numpy_function)
 
 

@@ -348,7 +348,8 @@ def _wrong_shape(op: Op, k: int, got: Any, expected: Any) -> RuntimeError:
 def backward(root: Node, cotangent: Any, retain_graph: bool) -> None:
     """Add ∂root/∂leaf · cotangent to the gradient of every leaf, and of every node that retains its gradient.
 
-    All or nothing: the cells are written after the walk has finished.
+    The walk knows no conjugates; a complex gradient is conjugated here, which makes it PyTorch's: the direction of
+    steepest ascent of a real loss, ∂L/∂Re z + i ∂L/∂Im z. All or nothing: the cells are written after the walk has finished.
     """
     if root.op is None:
         arrived = {root: cotangent}
@@ -358,6 +359,8 @@ def backward(root: Node, cotangent: Any, retain_graph: bool) -> None:
         node, g = arrived.popitem()
         if node.grad is False:
             continue
+        if node.dtype.kind == "c":
+            g = g.conj()
         if node.grad is not None:
             node.grad += g
         elif type(g) is np.ndarray and g.base is None and sys.getrefcount(g) <= 2:

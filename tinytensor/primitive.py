@@ -31,7 +31,7 @@ from tinytensor.graph import Node, fresh, recording
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["DISPATCH", "OPS", "Op", "TensorBase", "cast", "composite", "operand", "primitive", "sum_to"]
+__all__ = ["DISPATCH", "OPS", "Op", "TensorBase", "cast", "composite", "has_tensors", "operand", "primitive", "sum_to"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _new = object.__new__
@@ -117,6 +117,7 @@ class Op(Signature):
         "broadcasts",
         "drops_own",
         "element",
+        "elementwise",
         "forward",
         "inputs",
         "into",
@@ -138,13 +139,14 @@ class Op(Signature):
     cast: Any
 
     def __init__(self, function: Callable[..., Any], forward: Callable[..., Any], rules: dict[str, Any], joint: Any,
-                 inputs: tuple[str, ...], into: dict[str, Any], broadcasts: bool, outputs: bool,
-                 element: str | None) -> None:  # fmt: skip
+                 inputs: tuple[str, ...], into: dict[str, Any], broadcasts: bool, outputs: bool | type,
+                 element: str | None, elementwise: bool) -> None:  # fmt: skip
         super().__init__(function)
         code: Any = function.__code__
         self.key = f"{function.__module__}.{function.__qualname__}"
         self.forward, self.broadcasts, self.outputs, self.element = forward, broadcasts, outputs, element
         self.part = False
+        self.elementwise = elementwise or (isinstance(forward, np.ufunc) and forward.signature is None)
         self.variadic = bool(code.co_flags & 0x04)
         if self.variadic:
             self.params += (code.co_varnames[code.co_argcount],)
@@ -296,6 +298,8 @@ def _asks(rule: Callable[..., Any], after: int = 1) -> tuple[str, ...]:
 
 def _find_op(key: str) -> Op:
     try:
+        if key not in OPS and key.startswith("tinytensor.ops."):  # a family that nobody has used yet
+            __import__(key.rpartition(".")[0])
         return OPS[key]
     except KeyError:
         raise LookupError(f"the graph uses the primitive {key}; import the module that defines it first") from None
@@ -360,7 +364,12 @@ def _parts(outs: Any, whole: Node) -> tuple[Any, ...]:
         node.seq, node.op, node.parents, node.saved = fresh(), PART, (whole,), (i,)
         node.shape, node.dtype, node.grad = out.shape, out.dtype, False
         made.append(wrap(out, node))
-    return tuple(made)
+    return _named(whole.op, made)
+
+
+def _named(op: Any, made: list[Any]) -> Any:
+    """Several outputs as a tuple, of NumPy's own type where it has one (``EighResult``)."""
+    return tuple(made) if op.outputs is True else op.outputs(*made)
 
 
 def _seen(out: Any, *xs: Any) -> Any:
@@ -613,7 +622,7 @@ def _results(op: Op, out: Any, node: Node | None) -> Any:
     if op.outputs:
         outs = tuple([o if type(o) is _ndarray else _asarray(o) for o in out])
         if node is None:
-            return tuple([wrap(o, None) for o in outs])
+            return _named(op, [wrap(o, None) for o in outs])
         node.shape, node.dtype = tuple([o.shape for o in outs]), None
         return _parts(outs, node)
     t = wrap(out, node)
@@ -639,8 +648,9 @@ def primitive(
     inputs: tuple[str, ...] = (),
     into: dict[str, Callable[..., None]] | None = None,
     broadcasts: bool = False,
-    outputs: bool = False,
+    outputs: bool | type = False,
     element: str | None = None,
+    elementwise: bool = False,
     **rules: Callable[..., Any],
 ) -> Callable[[F], F]:
     """Make a NumPy function a primitive: give each differentiable input its rule.
@@ -648,8 +658,13 @@ def primitive(
     ``numpy_functions`` are those that ``np.name(tensor)`` should bring here; if the first is a ufunc, it is the
     forward function itself. ``joint`` returns the gradients of all ``inputs`` at once. ``into[name]`` adds a
     gradient into an accumulator instead of returning it. ``broadcasts``: the walk sums the gradient to the input's
-    shape. ``outputs``: the function returns a tuple, and ``g`` is a tuple with ``None`` for an unused output.
-    ``element`` is the method of the scalar ``Value`` that stands for the function in object arrays.
+    shape. ``outputs``: the function returns a tuple (of this NamedTuple type, if it is a type), and ``g`` is a tuple
+    with ``None`` for an unused output. ``elementwise``: each result depends on the elements at its own place alone, so
+    that a rule serves forward mode as it stands (known of ufuncs). ``element`` is the method of the scalar ``Value``
+    that stands for the function in object arrays.
+
+    For complex inputs a rule is the same line: the walk carries plain transposes, g · ∂out/∂x without conjugates, and
+    conjugates once, where a gradient arrives at its leaf (PyTorch's convention).
 
     >>> import numpy as np, tinytensor as tt
     >>> @tt.primitive(x=lambda g, x: g * 3 * x**2)
@@ -662,20 +677,35 @@ def primitive(
     def decorate(function: F) -> F:
         native = bool(numpy_functions) and isinstance(numpy_functions[0], np.ufunc)
         forward = numpy_functions[0] if native else function
-        op = Op(function, forward, rules, joint, inputs, into or {}, broadcasts, outputs, element)
+        op = Op(function, forward, rules, joint, inputs, into or {}, broadcasts, outputs, element, elementwise)
         OPS[op.key] = op
         return _publish(_recorder(op), function, numpy_functions, op)
 
     return decorate
 
 
+def has_tensors(args: Any) -> bool:
+    """Whether a tensor is among the arguments, or inside a list or tuple of them."""
+    for x in args:
+        if isinstance(x, TensorBase) or (type(x) in (list, tuple) and has_tensors(x)):
+            return True
+    return False
+
+
 def composite(*numpy_functions: Any) -> Callable[[F], F]:
-    """Publish a function that is written in terms of primitives, under NumPy's names too."""
+    """Publish a function that is written in terms of primitives, under NumPy's names too.
+
+    On plain arrays it is NumPy's function itself (the first one named), bit by bit.
+    """
 
     def decorate(function: F) -> F:
         signature = Signature(function)
+        plain = numpy_functions[0] if numpy_functions else None
 
         def apply(*args: Any, **kwargs: Any) -> Any:
+            if plain is not None and not has_tensors(args) and not (kwargs and has_tensors(kwargs.values())):
+                if not kwargs or not any(key in _ALIASES for key in kwargs):
+                    return plain(*args, **kwargs)
             return function(*(signature.bind(args, kwargs) if kwargs else args))
 
         return _publish(apply, function, numpy_functions, signature)
@@ -718,13 +748,8 @@ def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
 
 @primitive(x=lambda g: g)
 def cast(x: Any, dtype: Any) -> Any:
-    """``x`` in another floating dtype; its gradient returns to the old one."""
-    if x.dtype.kind == "c":
-        raise TypeError(
-            f"backward: a gradient of {x.dtype} arrived at an input of {dtype}. Derivatives of complex numbers are not "
-            "supported; write the real and the imaginary part as two real tensors."
-        )
-    return x.astype(dtype)
+    """``x`` in another dtype, and its real part where that is real; its gradient returns to the old one."""
+    return (x.real if x.dtype.kind == "c" != np.dtype(dtype).kind else x).astype(dtype)
 
 
 Op.sum_to = staticmethod(sum_to)

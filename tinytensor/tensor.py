@@ -165,6 +165,11 @@ class Tensor(TensorBase):
                     f"backward: a gradient is implied only for one element, this tensor has shape {data.shape}. Reduce "
                     "it (t.sum().backward()), or pass gradient=, an array of that shape."
                 )
+            if data.dtype.kind == "c":
+                raise RuntimeError(
+                    "backward: a gradient is implied only for a real number, this one is complex. Take t.real, t.imag "
+                    "or abs(t), or pass gradient=."
+                )
             cotangent = np.ones(data.shape, data.dtype)
         else:
             cotangent = gradient._data if isinstance(gradient, TensorBase) else np.asarray(gradient)
@@ -173,6 +178,8 @@ class Tensor(TensorBase):
             if not np.can_cast(cotangent.dtype, data.dtype, "same_kind"):
                 raise TypeError(f"backward: gradient has dtype {cotangent.dtype}, expected {data.dtype}")
             cotangent = cotangent.astype(data.dtype, copy=False)
+            if data.dtype.kind == "c":
+                cotangent = cotangent.conj()
         graph.backward(node, cotangent, retain_graph)
 
     def detach(self) -> Tensor:
@@ -740,14 +747,10 @@ def _supported(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _check_differentiable(dtype: np.dtype[Any]) -> None:
-    if dtype.kind != "f":
+    if dtype.kind not in "fc":
         raise TypeError(
-            f"requires_grad: only floating tensors have gradients, this one is {dtype}. "
-            + (
-                "Use its real and imaginary parts."
-                if dtype.kind == "c"
-                else "Write 3.0 instead of 3, or t.astype(float)."
-            )
+            f"requires_grad: only floating and complex tensors have gradients, this one is {dtype}. Write 3.0 instead "
+            "of 3, or t.astype(float)."
         )
 
 

@@ -1,0 +1,9 @@
+"""Fourier transforms and complex numbers: what the catalogue says of them."""
+
+from __future__ import annotations
+
+from tinytensor.catalogue.entry import Entry
+
+__all__ = ["ENTRIES"]
+
+ENTRIES: list[Entry] = []

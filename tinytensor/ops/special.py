@@ -1,0 +1,5 @@
+"""SciPy's special functions."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

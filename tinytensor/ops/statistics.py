@@ -1,0 +1,5 @@
+"""Statistics and signals: medians, covariances, differences, convolutions, interpolation."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

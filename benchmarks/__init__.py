@@ -8,4 +8,4 @@ Each file here that is named in ``WORKLOADS`` is one measurement. It has
 * ``claims(result)``: the sentences that the numbers support, each with its target.
 """
 
-WORKLOADS = ("moons", "operation", "memory", "chain", "imports", "batch")
+WORKLOADS = ("moons", "operation", "memory", "chain", "imports", "batch", "anomaly")

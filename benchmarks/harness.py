@@ -15,7 +15,8 @@ ROOT = Path(__file__).parent.parent
 
 #: The module that a library is, where its name here is another one.
 MODULE = {"tinytensor Value": "tinytensor", "PyTorch": "torch", "PyTorch, 1 thread": "torch", "NumPy": "numpy",
-          "NumPy by hand": "numpy"}  # fmt: skip
+          "NumPy by hand": "numpy", "tinytensor, anomaly mode": "tinytensor", "tinytensor, NaN only": "tinytensor",
+          "tinytensor, lines only": "tinytensor", "PyTorch, anomaly mode": "torch"}  # fmt: skip
 
 
 class Case(NamedTuple):

@@ -35,6 +35,8 @@ class Call:
             ("scipy.linalg", "scipy.stats", "scipy.sparse")
         ):
             return [tt]
+        if self.entry.name.startswith("scipy.special") and not isinstance(find(REFERENCE, self.entry.name), np.ufunc):
+            return [tt]
         return [REFERENCE, tt]
 
     def ours(self, *xs: Any) -> Any:
@@ -220,7 +222,7 @@ def test_against_pytorch(call: Call) -> None:
 
 
 def near(got: Any, want: Any) -> None:
-    want = want.detach().numpy()
+    want = want.numpy(force=True)
     np.testing.assert_allclose(got, want, rtol=1e-7, atol=1e-9 * max(1.0, float(np.abs(want).max(initial=0.0))))
 
 

@@ -44,19 +44,32 @@ def run(code: str) -> str:
 #: From the bottom up. A module imports only from layers below its own, or from its own package inside the layer.
 LAYERS = [
     ["tinytensor.scalar"],
+    ["tinytensor.hooks"],
     ["tinytensor.graph"],
+    ["tinytensor.stepping"],
+    ["tinytensor.sharing"],
     ["tinytensor.primitive"],
+    ["tinytensor.recorded"],
     ["tinytensor.ops"],
+    ["tinytensor.inplace"],
     ["tinytensor.dispatch"],
     ["tinytensor.tensor"],
     ["tinytensor.creation", "tinytensor.typing"],
+    ["tinytensor.trees"],
+    ["tinytensor.tape"],
     ["tinytensor.transforms"],
+    ["tinytensor.batching"],
+    ["tinytensor.forward"],
+    ["tinytensor.derivatives", "tinytensor.recompute", "tinytensor.custom"],
+    ["tinytensor.anomaly"],
     ["tinytensor"],  # what ``import tinytensor`` brings; the layers above it load when they are used
-    ["tinytensor.nn", "tinytensor.optim", "tinytensor.data"],
-    ["tinytensor.testing"],
+    ["tinytensor.nn", "tinytensor.optim", "tinytensor.data", "tinytensor.fft", "tinytensor.linalg"],
+    ["tinytensor.special", "tinytensor.stats", "tinytensor.sparse"],
+    ["tinytensor.testing", "tinytensor.catalogue"],
     ["tinytensor.io"],
     ["tinytensor.training"],
     ["tinytensor.plot", "tinytensor.comparison"],
+    ["tinytensor.explanation"],
     ["tinytensor.cli"],
     ["tinytensor.__main__"],
 ]
@@ -66,6 +79,7 @@ ANYWHERE = {"tinytensor.typing"}
 
 #: Imports inside a function, of modules of our own: which, and why they are late.
 LATE = {
+    ("tinytensor.explanation", "tinytensor.plot.explanation"): "an explanation in words needs no figures",
     ("tinytensor", "importlib"): "public subpackages load when they are first used",
     ("tinytensor.io", "tinytensor.nn"): "reading arrays from a file needs no networks",
     ("tinytensor.testing", "tinytensor.testing.strategies"): "hypothesis is an extra",
@@ -221,7 +235,7 @@ BARE: set[str] = set()
 
 PUBLIC = [
     pytest.param(getattr(space, name), id=f"{space.__name__}.{name}")
-    for space in (tt, tt.nn, tt.optim, tt.nn.functional, tt.data, tt.io)
+    for space in (tt, tt.nn, tt.optim, tt.nn.functional, tt.data, tt.io, tt.linalg, tt.special, tt.sparse)
     for name in space.__all__
     if callable(getattr(space, name)) and name not in BARE
 ]
@@ -243,7 +257,12 @@ def test_modules_open_with_a_sentence_and_export_what_exists(path: Path) -> None
     assert doc.splitlines()[0].rstrip()[-1] in ".:?,", doc.splitlines()[0]
     defined = {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
     defined |= {
-        t.id for node in tree.body if isinstance(node, ast.Assign) for t in node.targets if isinstance(t, ast.Name)
+        t.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        for t in (target.elts if isinstance(target, ast.Tuple) else [target])
+        if isinstance(t, ast.Name)
     }
     defined |= {
         node.target.id for node in tree.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
@@ -261,9 +280,10 @@ def test_modules_open_with_a_sentence_and_export_what_exists(path: Path) -> None
 
 # ----------------------------------------------------------------------------------------------------------- size
 
-#: Modules of more than 300 lines of code, and the most that each may have: tables, and classes written out in full.
+#: Modules of more than 300 lines of code, and the most that each may have: tables, lists of names, and classes written out in full.
 LARGE = {
-    "tinytensor/primitive.py": 580,
+    "tinytensor/__init__.py": 420,
+    "tinytensor/primitive.py": 600,
     "tinytensor/scalar.py": 480,
     "tinytensor/tensor.py": 640,
     "tinytensor/testing/table.py": 420,
@@ -271,7 +291,7 @@ LARGE = {
 
 
 #: Functions of more than 50 lines of code: the loop of the walk, and a command's options, one line each.
-LONG = {"_carry": 55, "train_command": 95}
+LONG = {"carry": 57, "train_command": 95, "_binary": 55}
 
 
 def lines_of_code(node: ast.AST, text: str) -> int:

@@ -686,9 +686,8 @@ def test_clip_bounds_take_the_gradient_where_they_are_active():
     assert (x.grad.tolist(), lo.grad.item(), hi.grad.item()) == ([0, 0], 0, 2)
 
 
-def test_clip_without_bounds_is_refused():
-    with pytest.raises(ValueError, match="clip: expected lo, hi or both"):
-        tt.clip(tt.tensor([1.0]))
+def test_clip_without_bounds_is_a_copy():
+    assert tt.clip(tt.tensor([1.0])).tolist() == np.clip([1.0]).tolist() == [1.0]
 
 
 @pytest.mark.parametrize(
@@ -910,16 +909,15 @@ def test_masked_batches_of_matrices_keep_the_weight_gradient_small():
         (lambda x: tt.sum(x, axis=2), np.exceptions.AxisError, "axis 2"),
         (lambda x: tt.sum(x, axis=(0, 0)), ValueError, "axis"),
         (lambda x: tt.reshape(x, (4, 2)), ValueError, "reshape"),
-        (lambda x: tt.take(x, [0], axis=5), np.exceptions.AxisError, "take: axis 5"),
+        (lambda x: tt.take(x, [0], axis=5), np.exceptions.AxisError, "axis 5 is out of bounds"),
         (lambda x: tt.take(x, [7]), IndexError, "7"),
         (lambda x: tt.take_along_axis(x, np.array([0]), axis=0), ValueError, "take_along_axis: indices must have the 2"),
         (lambda x: tt.split(x, 4, axis=1), ValueError, "split: an axis of length 3 cannot be cut into 4"),
         (lambda x: tt.split(x, 3, axis=2), np.exceptions.AxisError, "split: axis 2"),
         (lambda x: tt.pad(x, -1), ValueError, "pad: widths must not be negative"),
-        (lambda x: tt.pad(x, 1, mode="median"), ValueError, "pad: mode must be"),
+        (lambda x: tt.pad(x, 1, mode="empty"), ValueError, "pad: mode has no values to differentiate"),
         (lambda x: tt.einsum("ij,jk", x), ValueError, "(names 2 operands, got 1|more operands)"),
         (lambda x: tt.einsum("i", x), ValueError, "subscripts"),
-        (lambda x: np.einsum(x, [0, 1], [0]), TypeError, "string form"),
         (lambda x: tt.tensordot(x, x, axes=1), ValueError, "tensordot: shapes"),
         (lambda x: tt.linear(x, tt.ones((4, 2))), ValueError, "linear: expected x"),
         (lambda x: x @ x, ValueError, "matmul"),

@@ -161,7 +161,7 @@ def test_minimize_keeps_what_fails():
 @pytest.mark.parametrize(
     "source, kind, words",
     [
-        ("v0 = np.sort(x0)", "TypeError", "np.sort has no derivative rule"),
+        ("v0 = np.setdiff1d(x0, x0)", "TypeError", "np.setdiff1d has no derivative rule"),
         ("x0 += 1.0", "RuntimeError", "leaf that requires grad"),
         ("print(x0)", "SyntaxError", "expected assignments only"),
     ],
@@ -270,7 +270,7 @@ def mixed_second_derivative():
 SWEEP = [
     (op.name, key, k)
     for key, op in sorted(OPS.items())
-    if key.startswith(("tinytensor.ops.", "tinytensor.primitive.", "tinytensor.transforms."))
+    if key.startswith(("tinytensor.ops.", "tinytensor.primitive.", "tinytensor.tape."))
     for k in range(len(op.pulls))
 ]
 

@@ -31,40 +31,91 @@ from tinytensor.creation import (
     zeros_like,
 )
 from tinytensor.graph import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from tinytensor.ops.complex import angle, conj, imag, real, real_if_close
+from tinytensor.ops.contraction import einsum, tensordot
 from tinytensor.ops.elementwise import (
-    abs,
     add,
     astype,
-    clip,
-    cos,
+    cbrt,
     div0,
     divide,
-    exp,
-    leaky_relu,
-    log,
-    maximum,
-    minimum,
+    divmod,
+    float_power,
+    floor_divide,
+    fmod,
+    mod,
     mul0,
     multiply,
     negative,
     positive,
+    pow,
     power,
     reciprocal,
-    relu,
-    sigmoid,
-    sign,
-    sin,
-    softplus,
+    remainder,
     sqrt,
     square,
     subtract,
-    tanh,
+    true_divide,
+)
+from tinytensor.ops.indexing import choose, compress, extract, getitem, scatter, setitem, take, take_along_axis
+from tinytensor.ops.joining import (
+    append,
+    array_split,
+    block,
+    cat,
+    column_stack,
+    concatenate,
+    dsplit,
+    dstack,
+    hsplit,
+    hstack,
+    meshgrid,
+    repeat,
+    split,
+    stack,
+    tile,
+    unstack,
+    vsplit,
+    vstack,
+)
+from tinytensor.ops.linalg import cross, dot, inner, kron, linear, matmul, matvec, outer, vdot, vecdot, vecmat
+from tinytensor.ops.methods import add_at, bincount
+from tinytensor.ops.pieces import (
+    abs,
+    absolute,
+    around,
+    ceil,
+    clip,
+    copysign,
+    fabs,
+    fix,
+    floor,
+    fmax,
+    fmin,
+    frexp,
+    heaviside,
+    ldexp,
+    leaky_relu,
+    maximum,
+    minimum,
+    modf,
+    nan_to_num,
+    nextafter,
+    piecewise,
+    relu,
+    rint,
+    round,
+    select,
+    sign,
+    spacing,
+    trunc,
     where,
 )
-from tinytensor.ops.indexing import getitem, pad, scatter, setitem, take, take_along_axis
-from tinytensor.ops.linalg import dot, eigh, einsum, linear, matmul, outer, tensordot
 from tinytensor.ops.reductions import (
+    cumprod,
     cumsum,
+    cumulative_prod,
+    cumulative_sum,
     log_softmax,
     logsumexp,
     max,
@@ -77,48 +128,220 @@ from tinytensor.ops.reductions import (
     var,
 )
 from tinytensor.ops.shape import (
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    broadcast_arrays,
     broadcast_to,
-    concatenate,
     copy,
     expand_dims,
     flip,
+    fliplr,
+    flipud,
+    matrix_transpose,
+    moveaxis,
+    ravel,
     reshape,
-    split,
+    roll,
+    rollaxis,
+    rot90,
     squeeze,
-    stack,
     swapaxes,
     transpose,
+)
+from tinytensor.ops.transcendental import (
+    acos,
+    acosh,
+    arccos,
+    arccosh,
+    arcsin,
+    arcsinh,
+    arctan,
+    arctan2,
+    arctanh,
+    asin,
+    asinh,
+    atan,
+    atan2,
+    atanh,
+    cos,
+    cosh,
+    deg2rad,
+    degrees,
+    exp,
+    exp2,
+    expm1,
+    hypot,
+    log,
+    log1p,
+    log2,
+    log10,
+    logaddexp,
+    logaddexp2,
+    rad2deg,
+    radians,
+    sigmoid,
+    sin,
+    sinc,
+    sinh,
+    softplus,
+    tan,
+    tanh,
 )
 from tinytensor.primitive import primitive
 from tinytensor.scalar import Value
 from tinytensor.tensor import Tensor, from_numpy, tensor
-from tinytensor.transforms import grad, value_and_grad
+from tinytensor.transforms import elementwise_grad, grad, stop_gradient, value_and_grad, vjp
 
 if TYPE_CHECKING:
-    from tinytensor import data, io, nn, optim, plot, scalar, testing
+    from tinytensor import data, fft, io, linalg, nn, optim, plot, scalar, sparse, special, stats, testing
+    from tinytensor.anomaly import AnomalyError, detect_anomaly, trace_lines
+    from tinytensor.batching import vmap
+    from tinytensor.catalogue.table import supported
+    from tinytensor.custom import custom_vjp
+    from tinytensor.derivatives import hessian, jacfwd, jacobian, jacrev
+    from tinytensor.explanation import explain
+    from tinytensor.forward import hvp, jvp, linearize
     from tinytensor.nn.parameter import get_default_dtype, set_default_dtype
+    from tinytensor.ops.decompositions import eigh
+    from tinytensor.ops.diagonals import (
+        diag,
+        diagflat,
+        diagonal,
+        make_diagonal,
+        tril,
+        tril_indices_from,
+        triu,
+        triu_indices_from,
+    )
+    from tinytensor.ops.missing import nancumprod, nancumsum, nanmax, nanmean, nanmin, nanprod, nanstd, nansum, nanvar
+    from tinytensor.ops.norms import trace
+    from tinytensor.ops.padding import pad
+    from tinytensor.ops.placing import copyto, fill_diagonal, place, put, put_along_axis, putmask
+    from tinytensor.ops.polynomial import polyadd, polyder, polyint, polymul, polysub, polyval, vander
+    from tinytensor.ops.selection import (
+        argpartition,
+        argsort,
+        argwhere,
+        delete,
+        digitize,
+        flatnonzero,
+        insert,
+        ix_,
+        lexsort,
+        nonzero,
+        partition,
+        resize,
+        searchsorted,
+        sliding_window_view,
+        sort,
+        trim_zeros,
+        unique,
+    )
+    from tinytensor.ops.signals import convolve, correlate, diff, ediff1d, gradient, interp, trapezoid, unwrap
+    from tinytensor.ops.special import i0
+    from tinytensor.ops.statistics import (
+        apply_along_axis,
+        apply_over_axes,
+        argmax,
+        argmin,
+        average,
+        corrcoef,
+        count_nonzero,
+        cov,
+        histogram,
+        histogram_bin_edges,
+        median,
+        nanargmax,
+        nanargmin,
+        nanmedian,
+        nanpercentile,
+        nanquantile,
+        percentile,
+        ptp,
+        quantile,
+    )
     from tinytensor.plot import draw_dot
+    from tinytensor.recompute import checkpoint
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Generator", "Tensor", "Value", "abs", "add", "arange", "astype", "broadcast_to", "clip", "concatenate", "copy",
-    "cos", "cumsum", "data", "div0", "divide", "dot", "draw_dot", "eigh", "einsum", "empty", "empty_like", "enable_grad", "exp",
-    "expand_dims", "eye", "flip", "from_numpy", "full", "full_like", "get_default_dtype", "getitem", "grad", "io",
-    "is_grad_enabled", "leaky_relu", "linear", "linspace", "log", "log_softmax", "logsumexp", "manual_seed", "matmul",
-    "max", "maximum", "mean", "min", "minimum", "mul0", "multiply", "negative", "nn", "no_grad", "ones", "ones_like",
-    "optim", "outer", "pad", "plot", "positive", "power", "primitive", "prod", "rand", "randn", "reciprocal", "relu",
-    "reshape", "rng", "scalar", "scatter", "set_default_dtype", "set_grad_enabled", "setitem", "sigmoid", "sign",
-    "sin", "softmax", "softplus", "split", "sqrt", "square", "squeeze", "stack", "std", "subtract", "sum", "swapaxes",
-    "take", "take_along_axis", "tanh", "tensor", "tensordot", "testing", "transpose", "value_and_grad", "var",
-    "where", "zeros", "zeros_like",
+    "AnomalyError", "Generator", "Tensor", "Value", "abs", "absolute", "acos", "acosh", "add", "add_at", "angle",
+    "append", "apply_along_axis", "apply_over_axes", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan",
+    "arctan2", "arctanh", "argmax", "argmin", "argpartition", "argsort", "argwhere", "around", "array_split",
+    "asin", "asinh", "astype", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "average",
+    "bincount", "block", "broadcast_arrays", "broadcast_to", "cat", "cbrt", "ceil", "checkpoint", "choose", "clip",
+    "column_stack", "compress", "concatenate", "conj", "convolve", "copy", "copysign", "copyto", "corrcoef",
+    "correlate", "cos", "cosh", "count_nonzero", "cov", "cross", "cumprod", "cumsum", "cumulative_prod",
+    "cumulative_sum", "custom_vjp", "data", "deg2rad", "degrees", "delete", "detect_anomaly", "diag", "diagflat",
+    "diagonal", "diff", "digitize", "div0", "divide", "divmod", "dot", "draw_dot", "dsplit", "dstack", "ediff1d",
+    "eigh", "einsum", "elementwise_grad", "empty", "empty_like", "enable_grad", "exp", "exp2", "expand_dims",
+    "explain", "expm1", "extract", "eye", "fabs", "fft", "fill_diagonal", "fix", "flatnonzero", "flip", "fliplr",
+    "flipud", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "frexp", "from_numpy", "full",
+    "full_like", "get_default_dtype", "getitem", "grad", "gradient", "heaviside", "hessian", "histogram",
+    "histogram_bin_edges", "hsplit", "hstack", "hvp", "hypot", "i0", "imag", "inner", "insert", "interp", "io",
+    "is_grad_enabled", "ix_", "jacfwd", "jacobian", "jacrev", "jvp", "kron", "ldexp", "leaky_relu", "lexsort",
+    "linalg", "linear", "linearize", "linspace", "log", "log10", "log1p", "log2", "log_softmax", "logaddexp",
+    "logaddexp2", "logsumexp", "make_diagonal", "manual_seed", "matmul", "matrix_transpose", "matvec", "max",
+    "maximum", "mean", "median", "meshgrid", "min", "minimum", "mod", "modf", "moveaxis", "mul0", "multiply",
+    "nan_to_num", "nanargmax", "nanargmin", "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmedian", "nanmin",
+    "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum", "nanvar", "negative", "nextafter", "nn",
+    "no_grad", "nonzero", "ones", "ones_like", "optim", "outer", "pad", "partition", "percentile", "piecewise",
+    "place", "plot", "polyadd", "polyder", "polyint", "polymul", "polysub", "polyval", "positive", "pow", "power",
+    "primitive", "prod", "ptp", "put", "put_along_axis", "putmask", "quantile", "rad2deg", "radians", "rand",
+    "randn", "ravel", "real", "real_if_close", "reciprocal", "relu", "remainder", "repeat", "reshape", "resize",
+    "rint", "rng", "roll", "rollaxis", "rot90", "round", "scalar", "scatter", "searchsorted", "select",
+    "set_default_dtype", "set_grad_enabled", "setitem", "sigmoid", "sign", "sin", "sinc", "sinh",
+    "sliding_window_view", "softmax", "softplus", "sort", "spacing", "sparse", "special", "split", "sqrt", "square",
+    "squeeze", "stack", "stats", "std", "stop_gradient", "subtract", "sum", "supported", "swapaxes", "take",
+    "take_along_axis", "tan", "tanh", "tensor", "tensordot", "testing", "tile", "trace", "trace_lines", "transpose",
+    "trapezoid", "tril", "tril_indices_from", "trim_zeros", "triu", "triu_indices_from", "true_divide", "trunc",
+    "unique", "unstack", "unwrap", "value_and_grad", "vander", "var", "vdot", "vecdot", "vecmat", "vjp", "vmap",
+    "vsplit", "vstack", "where", "zeros", "zeros_like",
 ]  # fmt: skip
 
 #: Subpackages, and names that live in them, loaded when they are first used: ``import tinytensor`` stays light.
 _LAZY = {
-    "data": "tinytensor.data", "io": "tinytensor.io", "nn": "tinytensor.nn", "optim": "tinytensor.optim",
-    "plot": "tinytensor.plot", "testing": "tinytensor.testing", "draw_dot": "tinytensor.plot",
-    "get_default_dtype": "tinytensor.nn.parameter", "set_default_dtype": "tinytensor.nn.parameter",
+    "data": "tinytensor.data", "io": "tinytensor.io", "nn": "tinytensor.nn", "optim": "tinytensor.optim", "plot":
+    "tinytensor.plot", "testing": "tinytensor.testing", "draw_dot": "tinytensor.plot", "get_default_dtype":
+    "tinytensor.nn.parameter", "set_default_dtype": "tinytensor.nn.parameter", "eigh":
+    "tinytensor.ops.decompositions", "fft": "tinytensor.fft", "polyadd": "tinytensor.ops.polynomial", "polyder":
+    "tinytensor.ops.polynomial", "polyint": "tinytensor.ops.polynomial", "polymul": "tinytensor.ops.polynomial",
+    "polysub": "tinytensor.ops.polynomial", "polyval": "tinytensor.ops.polynomial", "vander":
+    "tinytensor.ops.polynomial", "special": "tinytensor.special", "convolve": "tinytensor.ops.signals", "correlate":
+    "tinytensor.ops.signals", "diff": "tinytensor.ops.signals", "ediff1d": "tinytensor.ops.signals", "gradient":
+    "tinytensor.ops.signals", "interp": "tinytensor.ops.signals", "trapezoid": "tinytensor.ops.signals", "unwrap":
+    "tinytensor.ops.signals", "nancumprod": "tinytensor.ops.missing", "nancumsum": "tinytensor.ops.missing",
+    "nanmax": "tinytensor.ops.missing", "nanmean": "tinytensor.ops.missing", "nanmin": "tinytensor.ops.missing",
+    "nanprod": "tinytensor.ops.missing", "nanstd": "tinytensor.ops.missing", "nansum": "tinytensor.ops.missing",
+    "nanvar": "tinytensor.ops.missing", "apply_along_axis": "tinytensor.ops.statistics", "apply_over_axes":
+    "tinytensor.ops.statistics", "argmax": "tinytensor.ops.statistics", "argmin": "tinytensor.ops.statistics",
+    "average": "tinytensor.ops.statistics", "corrcoef": "tinytensor.ops.statistics", "count_nonzero":
+    "tinytensor.ops.statistics", "cov": "tinytensor.ops.statistics", "histogram": "tinytensor.ops.statistics",
+    "histogram_bin_edges": "tinytensor.ops.statistics", "median": "tinytensor.ops.statistics", "nanargmax":
+    "tinytensor.ops.statistics", "nanargmin": "tinytensor.ops.statistics", "nanmedian": "tinytensor.ops.statistics",
+    "nanpercentile": "tinytensor.ops.statistics", "nanquantile": "tinytensor.ops.statistics", "percentile":
+    "tinytensor.ops.statistics", "ptp": "tinytensor.ops.statistics", "quantile": "tinytensor.ops.statistics",
+    "linalg": "tinytensor.linalg", "trace": "tinytensor.ops.norms", "AnomalyError": "tinytensor.anomaly",
+    "detect_anomaly": "tinytensor.anomaly", "trace_lines": "tinytensor.anomaly", "stats": "tinytensor.stats",
+    "sparse": "tinytensor.sparse", "explain": "tinytensor.explanation", "i0": "tinytensor.ops.special", "pad":
+    "tinytensor.ops.padding", "argpartition": "tinytensor.ops.selection", "argsort": "tinytensor.ops.selection",
+    "argwhere": "tinytensor.ops.selection", "delete": "tinytensor.ops.selection", "digitize":
+    "tinytensor.ops.selection", "flatnonzero": "tinytensor.ops.selection", "insert": "tinytensor.ops.selection",
+    "ix_": "tinytensor.ops.selection", "lexsort": "tinytensor.ops.selection", "nonzero": "tinytensor.ops.selection",
+    "partition": "tinytensor.ops.selection", "resize": "tinytensor.ops.selection", "searchsorted":
+    "tinytensor.ops.selection", "sliding_window_view": "tinytensor.ops.selection", "sort":
+    "tinytensor.ops.selection", "trim_zeros": "tinytensor.ops.selection", "unique": "tinytensor.ops.selection",
+    "diag": "tinytensor.ops.diagonals", "diagflat": "tinytensor.ops.diagonals", "diagonal":
+    "tinytensor.ops.diagonals", "make_diagonal": "tinytensor.ops.diagonals", "tril": "tinytensor.ops.diagonals",
+    "tril_indices_from": "tinytensor.ops.diagonals", "triu": "tinytensor.ops.diagonals", "triu_indices_from":
+    "tinytensor.ops.diagonals", "copyto": "tinytensor.ops.placing", "fill_diagonal": "tinytensor.ops.placing",
+    "place": "tinytensor.ops.placing", "put": "tinytensor.ops.placing", "put_along_axis": "tinytensor.ops.placing",
+    "putmask": "tinytensor.ops.placing", "jvp": "tinytensor.forward", "linearize": "tinytensor.forward", "hvp":
+    "tinytensor.forward", "vmap": "tinytensor.batching", "jacobian": "tinytensor.derivatives", "jacfwd":
+    "tinytensor.derivatives", "jacrev": "tinytensor.derivatives", "hessian": "tinytensor.derivatives", "checkpoint":
+    "tinytensor.recompute", "custom_vjp": "tinytensor.custom", "supported": "tinytensor.catalogue.table",
 }  # fmt: skip
 
 

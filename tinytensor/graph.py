@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar, Token
 from functools import wraps
 from itertools import count
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from tinytensor import hooks
+from tinytensor.hooks import hooked
 from tinytensor.scalar import _last, _shallow, _Switch
 
 if TYPE_CHECKING:
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
     from tinytensor.primitive import Op
 
 __all__ = [
-    "Node", "backward", "enable_grad", "fresh", "history", "is_grad_enabled", "leaf", "no_grad", "note_write", "recording",
-    "set_grad_enabled", "walk",
+    "Node", "backward", "carry", "deliver", "enable_grad", "free", "fresh", "history", "is_grad_enabled", "joined", "leaf",
+    "no_grad", "note_write", "owner", "recording", "set_grad_enabled", "settled", "walk", "watch", "watching",
 ]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -36,6 +38,16 @@ _recording: ContextVar[bool] = ContextVar("tinytensor_recording", default=True)
 
 #: ``recording()``: the mode, as every operation reads it, without a Python frame.
 recording: Callable[[], bool] = _recording.get
+
+#: What anomaly mode put on guard in this thread or task: asked once per walk, never per operation.
+_watcher: ContextVar[Any] = ContextVar("tinytensor_watcher", default=None)
+watching: Callable[[], Any] = _watcher.get
+
+
+def watch(watcher: Any) -> Callable[[], None]:
+    """Put a watcher on guard, in this context; returns the function that ends it."""
+    token = _watcher.set(watcher)
+    return lambda: _watcher.reset(token)
 
 
 def is_grad_enabled() -> bool:
@@ -143,9 +155,10 @@ class Node:
     saved    values by position in ``op.names``; ``None`` once the walk has freed them
     shape, dtype   of the value (not the value: a node never keeps what no rule asked for)
     grad     ``False``: not kept here; ``None`` or an array: the gradient cell of a leaf, or of ``retain_grad()``
+    hooks    functions by number, on a node that :func:`tinytensor.hooks.register_hook` has met; unset on all others
     """
 
-    __slots__ = ("__weakref__", "dtype", "grad", "op", "parents", "saved", "seq", "shape")
+    __slots__ = ("__weakref__", "dtype", "grad", "hooks", "op", "parents", "saved", "seq", "shape")
     seq: int
     op: Op | None
     parents: tuple[Node | None, ...]
@@ -153,6 +166,7 @@ class Node:
     shape: Any
     dtype: Any
     grad: Any
+    hooks: dict[int, Callable[[Any], Any]]
 
     def __repr__(self) -> str:
         return f"<{self.op.name if self.op else 'leaf'} node, shape {self.shape}, {self.dtype}>"
@@ -200,6 +214,8 @@ def note_write(array: Any) -> None:
     home = owner(array)
     key = id(home)
     _writes[key] = (fresh(), weakref.ref(home, lambda _: _writes.pop(key, None)))
+    if (watcher := watching()) is not None:
+        watcher.wrote(key)
 
 
 def _check_overwritten(node: Node, op: Op) -> None:
@@ -252,17 +268,21 @@ def walk(
     place. With ``create_graph`` the saved arrays are handed to the rules as tensors, so that the rules, which are
     plain NumPy, record the gradient's own graph. ``needed`` limits the work to these nodes.
     """
+    watcher = watching()
+    carry_ = carry if watcher is None else watcher.carry
     token = _recording.set(create_graph)  # not the context manager: half a microsecond of every step
     try:
         with np.errstate(all="ignore"):
-            return _carry(order, cotangent, needed, create_graph, retain_graph)
+            arrived: dict[Node, Any] = carry_(order, cotangent, needed, create_graph, retain_graph, hooked)
+            return hooks.at_ends(arrived, order) if hooked else arrived
     finally:
         _recording.reset(token)
 
 
-def _carry(
-    order: list[Node], cotangent: Any, needed: set[Node] | None, create_graph: bool, retain_graph: bool
+def carry(
+    order: Sequence[Node], cotangent: Any, needed: set[Node] | None, create_graph: bool, retain_graph: bool, hooked: Any
 ) -> dict[Node, Any]:
+    """The loop of :func:`walk`; for an order of one node, what that one sends to its parents."""
     grads: dict[Node, Any] = {order[0]: cotangent}
     kept: dict[Node, Any] = {}
     owned: set[Node] = set()
@@ -270,6 +290,8 @@ def _carry(
         g = grads.pop(node, None)
         if g is None:
             continue
+        if hooked and id(node) in hooked:
+            g = hooks.call(node, g)
         if node.grad is not False:
             kept[node] = g
         op: Any = node.op
@@ -287,7 +309,7 @@ def _carry(
         for k, parent in enumerate(node.parents):
             if parent is None or (needed is not None and parent not in needed):
                 continue
-            into = op.into[k] if op.into is not None and not create_graph else None
+            into = None if op.into is None or create_graph or hasattr(g, "_inner") else op.into[k]
             old = grads.get(parent)
             if into is not None:
                 if parent not in owned or type(old) is not np.ndarray:
@@ -298,7 +320,7 @@ def _carry(
                 continue
             new = joint[k] if joint is not None else op.pulls[k](g, saved, k)
             if new.shape != parent.shape or new.dtype is not parent.dtype:
-                new = _settled(new, parent, op, k, create_graph)
+                new = settled(new, parent, op, k, create_graph)
             if old is None:
                 grads[parent] = new
             elif parent in owned:
@@ -313,7 +335,7 @@ def _carry(
     return grads | kept
 
 
-def _settled(new: Any, parent: Node, op: Op, k: int, create_graph: bool) -> Any:
+def settled(new: Any, parent: Node, op: Op, k: int, create_graph: bool) -> Any:
     """A contribution in its parent's shape and dtype: the one place where broadcasting is undone."""
     if new.shape != parent.shape:
         if not op.broadcasts:
@@ -353,8 +375,13 @@ def backward(root: Node, cotangent: Any, retain_graph: bool) -> None:
     """
     if root.op is None:
         arrived = {root: cotangent}
+        deliver(hooks.at_ends(arrived) if hooked else arrived)
     else:
-        arrived = walk(history(root), cotangent, retain_graph=retain_graph)
+        deliver(walk(history(root), cotangent, retain_graph=retain_graph))
+
+
+def deliver(arrived: dict[Node, Any]) -> None:
+    """Add what arrived to the gradient cells, and empty ``arrived``."""
     while arrived:
         node, g = arrived.popitem()
         if node.grad is False:
@@ -367,3 +394,19 @@ def backward(root: Node, cotangent: Any, retain_graph: bool) -> None:
             node.grad = g  # nobody else holds it: taken, not copied
         else:
             node.grad = np.array(g, order="C")
+
+
+def free(order: Iterable[Node]) -> None:
+    """Let go of what the nodes saved, as a walk does that need not retain the graph."""
+    for node in order:
+        if node.op is not None and not node.op.part:
+            node.saved = None
+
+
+def joined(old: Any, new: Any) -> Any:
+    """Two contributions to one cotangent."""
+    if old is None:
+        return new
+    if isinstance(new, list):  # of several outputs, each sends its own
+        return [b if a is None else a if b is None else a + b for a, b in zip(old, new, strict=True)]
+    return old + new

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.tensor import Tensor, updating
+from tinytensor.inplace import updating
+from tinytensor.tensor import Tensor
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
 

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import numpy as np
 
 from tinytensor.graph import Node, fresh, recording
+from tinytensor.sharing import Family, kin, leak
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -50,7 +51,24 @@ class TensorBase:
     __slots__ = ("__weakref__", "_data", "_node", "_viewed")
     _data: npt.NDArray[Any]
     _node: Node | None
-    _viewed: bool  # set when a view or an alias of the array is handed out; unset until then
+    _viewed: Family | None  # who else looks at the array; unset until a view or an alias is handed out
+
+
+class Deferred(TypeError):  # noqa: N818
+    """Raised by a value that stands for a batch of tensors, where its array is asked for."""
+
+
+def _no_rule(op: Op, apply: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    raise NotImplementedError
+
+
+_batched: Any = _no_rule  # what a primitive does with such values, told by the module that makes them
+
+
+def use_batching(rule: Callable[[Any, Any, tuple[Any, ...]], Any]) -> None:
+    """Let ``rule(op, apply, args)`` compute a primitive of batches, and what a composite could not."""
+    global _batched
+    _batched = rule
 
 
 _Tensor: Any = TensorBase  # the class with methods, told once by the module that defines it
@@ -87,6 +105,8 @@ class Signature:
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """Positional values of all parameters; PyTorch's ``dim`` and ``keepdim`` and NumPy's input names are known."""
         name, params, n = self.name, self.params, len(self.params)
+        if not kwargs and 0 < n - len(args) <= len(self.defaults):  # the rest at their defaults
+            return args + self.defaults[len(args) - n :]
         if len(args) > n:
             raise TypeError(f"{name}() takes {n} arguments ({', '.join(params)}), got {len(args)}")
         given: dict[str, Any] = dict(zip(params, args, strict=False))
@@ -309,13 +329,13 @@ _ALIASES = {
     "dim": ("axis", "axes"), "keepdim": ("keepdims",), "dims": ("axes", "axis"), "correction": ("ddof",),
     "a": ("x",), "arr": ("x",), "m": ("x",), "v": ("x",), "ary": ("x",), "array": ("x",), "input": ("x",), "b": ("y",),
     "x1": ("x",), "x2": ("y",), "other": ("y",), "a_min": ("lo",), "a_max": ("hi",), "min": ("lo",), "max": ("hi",),
-    "newshape": ("shape",),
+    "newshape": ("shape",), "A": ("x",), "filt": ("x",),
 }  # fmt: skip
 _NOTHING = (None, np._NoValue)
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "out": _NOTHING, "dtype": _NOTHING, "where": (True, *_NOTHING), "initial": _NOTHING, "order": ("C", "K", "A", None),
     "subok": (True, False), "casting": ("same_kind",), "copy": (None, True), "mean": _NOTHING, "correction": _NOTHING,
-    "optimize": (False,), "UPLO": ("L",),
+    "optimize": (False,), "UPLO": ("L",), "overwrite_input": (True, False),
 }  # fmt: skip
 _HINTS = {
     "out": "a result cannot be written into another array; assign it: t = f(x)",
@@ -379,7 +399,7 @@ def _seen(out: Any, *xs: Any) -> Any:
             if out is x._data:
                 out = out.view()
             if out.base is not None:
-                x._viewed = True
+                leak(x)
     return out
 
 
@@ -391,7 +411,10 @@ def _unary(op: Op) -> Callable[..., Any]:
     def apply(x: Any) -> Any:
         if not isinstance(x, TensorBase):
             return op.plain((x,))
-        a, parent = x._data, x._node
+        try:
+            a, parent = x._data, x._node
+        except Deferred:
+            return _batched(op, apply, (x,))
         out = forward(a)
         if type(out) is not _ndarray:
             out = _asarray(out)
@@ -428,17 +451,20 @@ def _binary(op: Op) -> Callable[..., Any]:
     def apply(x: Any, y: Any) -> Any:
         a: Any
         b: Any
-        if isinstance(x, TensorBase):
-            a, p = x._data, x._node
-            if isinstance(y, TensorBase):
+        try:
+            if isinstance(x, TensorBase):
+                a, p = x._data, x._node
+                if isinstance(y, TensorBase):
+                    b, q = y._data, y._node
+                else:
+                    b, q = y if type(y) is float else operand(y, op), None
+            elif isinstance(y, TensorBase):
+                a, p = operand(x, op), None
                 b, q = y._data, y._node
             else:
-                b, q = y if type(y) is float else operand(y, op), None
-        elif isinstance(y, TensorBase):
-            a, p = operand(x, op), None
-            b, q = y._data, y._node
-        else:
-            return op.plain((x, y))
+                return op.plain((x, y))
+        except Deferred:
+            return _batched(op, apply, (x, y))
         out = forward(a, b)
         if type(out) is not _ndarray:
             out = _asarray(out)
@@ -481,22 +507,25 @@ def _one(op: Op) -> Callable[..., Any]:
         if kwargs or len(args) != n:
             args = op.bind(args, kwargs)
         x, *options = args
-        for i, option in enumerate(options):
-            if isinstance(option, TensorBase):
-                options[i] = _constant(op, i + 1, option)
-                x = x if isinstance(x, TensorBase) else wrap(x, None)
-        if not isinstance(x, TensorBase):
-            return op.plain(args)
-        a, parent = x._data, x._node
-        out = forward(a, *options)
+        try:
+            for i, option in enumerate(options):
+                if isinstance(option, TensorBase):
+                    options[i] = _constant(op, i + 1, option)
+                    x = x if isinstance(x, TensorBase) else wrap(x, None)
+            if not isinstance(x, TensorBase):
+                return op.plain(args)
+            a, parent = x._data, x._node
+            out = forward(a, *options)
+        except Deferred:
+            return _batched(op, apply, args)
         if type(out) is not _ndarray:
             out = _asarray(out)
         elif out is a:
-            out, x._viewed = a.view(), True
-        elif out.base is not None:  # perhaps a view: a later write in place must know
-            x._viewed = True
+            out = a.view()
         t = _new(_Tensor)
         t._data = out
+        if out.base is not None:  # perhaps a view: a later write in place must know
+            kin(x, t)
         if parent is None or not recording():
             t._node = None
             return t
@@ -528,35 +557,39 @@ def _general(op: Op) -> Callable[..., Any]:
     shapes, has_needs, blank = op.shapes, op.names[-1] == "needs", [None] * len(op.names)
 
     def apply(*args: Any, **kwargs: Any) -> Any:
-        values = list(args if not kwargs and len(args) == n else op.bind(args, kwargs))
+        given = args if not kwargs and len(args) == n else op.bind(args, kwargs)
+        values = list(given)
         nodes: list[Node | None] = []
         tensors = []
-        for at in inputs:
-            x = values[at]
-            if isinstance(x, TensorBase):
-                values[at] = x._data
-                nodes.append(x._node)
-                tensors.append(x)
-            else:
-                nodes.append(None)
-        lifted = bool(tensors)
-        for at in options:
-            x = values[at]
-            if isinstance(x, TensorBase):
-                values[at], lifted = _constant(op, at, x), True
-        if not lifted:
-            return op.plain(values)
-        for at in inputs:
-            if type(values[at]) is not _ndarray and values[at] is not None:
-                values[at] = operand(values[at], op)
-        out = forward(*values)
+        try:
+            for at in inputs:
+                x = values[at]
+                if isinstance(x, TensorBase):
+                    values[at] = x._data
+                    nodes.append(x._node)
+                    tensors.append(x)
+                else:
+                    nodes.append(None)
+            lifted = bool(tensors)
+            for at in options:
+                x = values[at]
+                if isinstance(x, TensorBase):
+                    values[at], lifted = _constant(op, at, x), True
+            if not lifted:
+                return op.plain(values)
+            for at in inputs:
+                if type(values[at]) is not _ndarray and values[at] is not None:
+                    values[at] = operand(values[at], op)
+            out = forward(*values)
+        except Deferred:
+            return _batched(op, apply, given)
         for at in inputs:
             if out is values[at] and out is not None:
                 out = out.view()
         for o in out if op.outputs else (out,):
             if type(o) is _ndarray and o.base is not None:  # perhaps a view: a later write in place must know
                 for x in tensors:
-                    x._viewed = True
+                    leak(x)
         needs = tuple([node is not None for node in nodes])
         if True not in needs or not recording():
             return _results(op, out, None)
@@ -585,8 +618,11 @@ def _variadic(op: Op) -> Callable[..., Any]:
         if not any(isinstance(x, TensorBase) for x in xs):
             return forward(*options, *[_asarray(x) for x in xs])
         nodes = tuple([x._node if isinstance(x, TensorBase) else None for x in xs])
-        arrays = tuple([x._data if isinstance(x, TensorBase) else _asarray(operand(x, op)) for x in xs])
-        out = forward(*options, *arrays)
+        try:
+            arrays = tuple([x._data if isinstance(x, TensorBase) else _asarray(operand(x, op)) for x in xs])
+            out = forward(*options, *arrays)
+        except Deferred:
+            return _batched(op, apply, args)
         if type(out) is _ndarray:
             out = _seen(out, *xs)
         needs = tuple([node is not None for node in nodes])
@@ -706,7 +742,11 @@ def composite(*numpy_functions: Any) -> Callable[[F], F]:
             if plain is not None and not has_tensors(args) and not (kwargs and has_tensors(kwargs.values())):
                 if not kwargs or not any(key in _ALIASES for key in kwargs):
                     return plain(*args, **kwargs)
-            return function(*(signature.bind(args, kwargs) if kwargs else args))
+            given = signature.bind(args, kwargs) if kwargs else args
+            try:
+                return function(*given)
+            except Deferred:
+                return _batched(signature, plain, given)
 
         return _publish(apply, function, numpy_functions, signature)
 
@@ -746,7 +786,7 @@ def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
     return out if axes and out.shape == shape else out.reshape(shape)  # a view would have to be copied into a leaf
 
 
-@primitive(x=lambda g: g)
+@primitive(elementwise=True, x=lambda g: g)
 def cast(x: Any, dtype: Any) -> Any:
     """``x`` in another dtype, and its real part where that is real; its gradient returns to the old one."""
     return (x.real if x.dtype.kind == "c" != np.dtype(dtype).kind else x).astype(dtype)

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor import dispatch, graph
+from tinytensor import dispatch, graph, hooks, inplace, stepping
 from tinytensor.graph import Node, recording
+from tinytensor.inplace import REFS_ASSIGNED, REFS_SETTER
+from tinytensor.ops import complex as complexes
 from tinytensor.ops import elementwise as el
-from tinytensor.ops import indexing, linalg, shape
+from tinytensor.ops import indexing, joining, linalg, pieces, shape, transcendental
 from tinytensor.ops import reductions as red
 from tinytensor.primitive import TensorBase, operand, use_tensor_class, wrap
+from tinytensor.sharing import LEAKED, leak
 
 if TYPE_CHECKING:
     from tinytensor.typing import Array, Axis, DType, Operand, Shape
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Tensor", "tensor"]
 
 _UNSET: Any = object()
+_SETITEM: Any = type("_", (), {"name": "t[i] = v"})
 
 
 class Tensor(TensorBase):
@@ -50,13 +54,13 @@ class Tensor(TensorBase):
     @property
     def data(self) -> Array:
         """The values, as an ndarray that shares the tensor's memory. Writing into it is not recorded."""
-        self._viewed = True
+        leak(self)
         return self._data
 
     @data.setter
     def data(self, value: Any) -> None:
         if value is self._data:  # t.data -= step: NumPy has written in place and hands the same array back
-            if sys.getrefcount(value) > _REFS_SETTER:
+            if sys.getrefcount(value) > REFS_SETTER:
                 graph.note_write(value)
             return
         array = value._data if isinstance(value, TensorBase) else np.asarray(value)
@@ -69,9 +73,8 @@ class Tensor(TensorBase):
                 raise TypeError(f"data: cannot put {array.dtype} values into a tensor of {self._data.dtype}")
             array = array.astype(self._data.dtype)
         if isinstance(value, TensorBase):
-            value._viewed = True
-        self._viewed = True
-        self._data = array
+            leak(value)
+        self._data, self._viewed = array, LEAKED
 
     @property
     def grad(self) -> Array | None:
@@ -140,18 +143,49 @@ class Tensor(TensorBase):
         if self._node.grad is False:
             self._node.grad = None
 
-    def backward(self, gradient: Operand | None = None, retain_graph: bool = False) -> None:
+    def register_hook(self, hook: Callable[[Any], Any]) -> hooks.HookHandle:
+        """Have ``hook(grad)`` called with every gradient of this tensor that a backward computes.   (``torch``)
+
+        It sees the whole gradient of that backward: an intermediate result's before the walk goes on from it, a leaf's
+        before it is added to ``.grad``. What it returns takes the gradient's place, in the same shape and dtype; None
+        leaves it. ``grad`` is an ndarray, read only; a tensor where the gradient is itself differentiated (nested
+        :func:`tinytensor.grad`). ``retain_grad()`` keeps what the hooks made of it. ``handle.remove()`` ends it; copies
+        and pickles of the tensor have no hooks. Raises RuntimeError for a tensor that does not require grad.
+
+        >>> import tinytensor as tt
+        >>> x = tt.tensor([1.0, -3.0], requires_grad=True)
+        >>> handle = x.register_hook(lambda grad: grad.clip(-1, 1))
+        >>> (x * x).sum().backward()
+        >>> x.grad
+        array([ 1., -1.])
+        >>> handle.remove()
+        """
+        if self._node is None:
+            raise RuntimeError("register_hook: the tensor does not require grad, so no gradient will ever come")
+        return hooks.register_hook(self._node, hook)
+
+    def backward(self, gradient: Operand | None = None, retain_graph: bool = False, trace: bool = False) -> Any:
         """Add ∂self/∂leaf to ``leaf.grad`` for every leaf that self was computed from.
 
         ``gradient``: ∂L/∂self, of this tensor's shape; it may be left out if the tensor has one element (it is 1).
         The arrays that the graph saved are freed on the way, unless ``retain_graph``. Raises RuntimeError if the
         tensor does not require grad, was already walked, or has several elements and no gradient is given.
 
+        ``trace``: return an iterator that makes the walk a step at a time, each a :class:`tinytensor.stepping.Step` that
+        tells the operation, its gradient and what it sends on. The leaves get theirs when it is exhausted.
+
         >>> import tinytensor as tt
         >>> x = tt.tensor(3.0, requires_grad=True)
         >>> (x * x).backward()
         >>> x.grad
         array(6.)
+        >>> for step in (x * x + x).backward(trace=True):
+        ...     print(step)
+        step 1: add, shape (); ∂L/∂out = 1.
+          sends 1. to step 2 (multiply)
+          sends 1. to a leaf of shape ()
+        step 2: multiply, shape (), after 1; ∂L/∂out = 1.
+          sends 6. to a leaf of shape ()
         """
         node, data = self._node, self._data
         if node is None:
@@ -180,13 +214,15 @@ class Tensor(TensorBase):
             cotangent = cotangent.astype(data.dtype, copy=False)
             if data.dtype.kind == "c":
                 cotangent = cotangent.conj()
-        graph.backward(node, cotangent, retain_graph)
+        if (watcher := graph.watching()) is not None:
+            watcher.check_result(node, data)
+        return (stepping.trace if trace else graph.backward)(node, cotangent, retain_graph)
 
     def detach(self) -> Tensor:
         """The same values, in the same memory, without the graph."""
-        self._viewed = True
+        leak(self)
         t: Tensor = wrap(self._data, None)
-        t._viewed = True
+        t._viewed = self._viewed
         return t
 
     def numpy(self) -> Array:
@@ -256,6 +292,16 @@ class Tensor(TensorBase):
         if self._data.ndim < 2:
             raise ValueError(f"mT: expected at least 2 dimensions, got {self._data.ndim}")
         return shape.swapaxes(self, -2, -1)
+
+    @property
+    def real(self) -> Tensor:
+        """The real part (the tensor itself, if real): see :func:`tinytensor.real`."""
+        return complexes.real(self) if self._data.dtype.kind == "c" else self
+
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary part: see :func:`tinytensor.imag`."""
+        return complexes.imag(self)
 
     # ------------------------------------------------------------------------------------------------------ Python
 
@@ -327,7 +373,8 @@ class Tensor(TensorBase):
     def __copy__(self) -> Tensor:
         t: Tensor = object.__new__(type(self))
         t._data, t._node = self._data, self._node
-        self._viewed = t._viewed = True
+        leak(self)
+        t._viewed = self._viewed
         return t
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -339,7 +386,8 @@ class Tensor(TensorBase):
         if self._node is not None and recording():
             raise TypeError(
                 "a tensor that requires grad is not turned into an ndarray silently, its gradient would be lost; use "
-                "t.detach() or t.data, or make an array of tensors with tt.stack"
+                "t.detach() or t.data, or make an array of tensors with tt.stack; for a SciPy matrix A and A @ t there is "
+                "tt.sparse.matmul(A, t)"
             )
         return np.array(self.data, dtype, copy=copy)
 
@@ -375,6 +423,24 @@ class Tensor(TensorBase):
     def __rtruediv__(self, other: Operand) -> Tensor:
         return el.divide(other, self)
 
+    def __floordiv__(self, other: Operand) -> Tensor:
+        return el.floor_divide(self, other)
+
+    def __rfloordiv__(self, other: Operand) -> Tensor:
+        return el.floor_divide(other, self)
+
+    def __mod__(self, other: Operand) -> Tensor:
+        return el.remainder(self, other)
+
+    def __rmod__(self, other: Operand) -> Tensor:
+        return el.remainder(other, self)
+
+    def __divmod__(self, other: Operand) -> tuple[Tensor, Tensor]:
+        return el.divmod(self, other)
+
+    def __rdivmod__(self, other: Operand) -> tuple[Tensor, Tensor]:
+        return el.divmod(other, self)
+
     def __pow__(self, other: Operand) -> Tensor:
         if type(other) in (int, float) and self._data.dtype.kind == "f":  # as ndarray does: faster, and exact
             if other == 2:
@@ -391,6 +457,8 @@ class Tensor(TensorBase):
         return el.power(other, self)
 
     def __matmul__(self, other: Operand) -> Tensor:
+        if getattr(other, "__array_ufunc__", self) is None:  # NumPy's sign for: let me do it (tt.sparse.csr_array)
+            return NotImplemented
         return linalg.matmul(self, other)
 
     def __rmatmul__(self, other: Operand) -> Tensor:
@@ -403,27 +471,33 @@ class Tensor(TensorBase):
         return el.positive(self)
 
     def __abs__(self) -> Tensor:
-        return el.abs(self)
+        return pieces.abs(self)
 
     # In place. Unrecorded, the array is written into; recorded, the name is bound to a new result.
 
     def __iadd__(self, other: Operand) -> Tensor:
-        return _update(self, np.add, el.add, other, "+=")
+        return inplace.update(self, np.add, el.add, other, "+=")
 
     def __isub__(self, other: Operand) -> Tensor:
-        return _update(self, np.subtract, el.subtract, other, "-=")
+        return inplace.update(self, np.subtract, el.subtract, other, "-=")
 
     def __imul__(self, other: Operand) -> Tensor:
-        return _update(self, np.multiply, el.multiply, other, "*=")
+        return inplace.update(self, np.multiply, el.multiply, other, "*=")
 
     def __itruediv__(self, other: Operand) -> Tensor:
-        return _update(self, np.true_divide, el.divide, other, "/=")
+        return inplace.update(self, np.true_divide, el.divide, other, "/=")
+
+    def __ifloordiv__(self, other: Operand) -> Tensor:
+        return inplace.update(self, np.floor_divide, el.floor_divide, other, "//=")
+
+    def __imod__(self, other: Operand) -> Tensor:
+        return inplace.update(self, np.remainder, el.remainder, other, "%=")
 
     def __ipow__(self, other: Operand) -> Tensor:
-        return _update(self, np.power, operator.pow, other, "**=")
+        return inplace.update(self, np.power, operator.pow, other, "**=")
 
     def __imatmul__(self, other: Operand) -> Tensor:
-        return _update(self, np.matmul, linalg.matmul, other, "@=")
+        return inplace.update(self, np.matmul, linalg.matmul, other, "@=")
 
     # Not differentiable: comparisons, and integer and boolean operators.
 
@@ -466,18 +540,6 @@ class Tensor(TensorBase):
     def __invert__(self) -> Tensor:
         return dispatch.constant(np.invert, self)
 
-    def __floordiv__(self, other: Operand) -> Tensor:
-        return dispatch.without_gradient(np.floor_divide, self, other)
-
-    def __rfloordiv__(self, other: Operand) -> Tensor:
-        return dispatch.without_gradient(np.floor_divide, other, self)
-
-    def __mod__(self, other: Operand) -> Tensor:
-        return dispatch.without_gradient(np.remainder, self, other)
-
-    def __rmod__(self, other: Operand) -> Tensor:
-        return dispatch.without_gradient(np.remainder, other, self)
-
     # ---------------------------------------------------------------------------------------------------- indexing
 
     def __getitem__(self, index: Any) -> Tensor:
@@ -489,30 +551,21 @@ class Tensor(TensorBase):
             self._node is not None or (isinstance(value, TensorBase) and value._node is not None)
         )
         if not recorded:
-            held = _is_held(self)
-            self._data[index] = value._data if isinstance(value, TensorBase) else operand(value, _SETITEM)
-            if held:
-                graph.note_write(self._data)
+            inplace.updating(self)[index] = value._data if isinstance(value, TensorBase) else operand(value, _SETITEM)
             return
-        if isinstance(value, TensorBase) and value._data.base is not None and sys.getrefcount(value) <= _REFS_ASSIGNED:
-            _leave(value)
-        _check_recordable(self, "t[i] = v")
-        if _is_held(self):
-            _rebind(self, indexing.setitem(self, index, value))
-            return
-        array = self._data
-        _rebind(self, indexing.setitem_(self, index, value))
-        self._data = array  # the recorder made a view of what was written into; it would look shared from now on
+        if isinstance(value, TensorBase) and value._data.base is not None and sys.getrefcount(value) <= REFS_ASSIGNED:
+            inplace.leave(value)
+        inplace.assign(self, index, value)
 
     # ------------------------------------------------------------------------------------------------- elementwise
 
     def exp(self) -> Tensor:
         """eˣ: see :func:`tinytensor.exp`."""
-        return el.exp(self)
+        return transcendental.exp(self)
 
     def log(self) -> Tensor:
         """ln x: see :func:`tinytensor.log`."""
-        return el.log(self)
+        return transcendental.log(self)
 
     def sqrt(self) -> Tensor:
         """√x: see :func:`tinytensor.sqrt`."""
@@ -528,31 +581,43 @@ class Tensor(TensorBase):
 
     def sin(self) -> Tensor:
         """sin x: see :func:`tinytensor.sin`."""
-        return el.sin(self)
+        return transcendental.sin(self)
 
     def cos(self) -> Tensor:
         """cos x: see :func:`tinytensor.cos`."""
-        return el.cos(self)
+        return transcendental.cos(self)
 
     def tanh(self) -> Tensor:
         """tanh x: see :func:`tinytensor.tanh`."""
-        return el.tanh(self)
+        return transcendental.tanh(self)
 
     def sigmoid(self) -> Tensor:
         """1/(1 + e⁻ˣ): see :func:`tinytensor.sigmoid`."""
-        return el.sigmoid(self)
+        return transcendental.sigmoid(self)
 
     def relu(self) -> Tensor:
         """max(x, 0): see :func:`tinytensor.relu`."""
-        return el.relu(self)
+        return pieces.relu(self)
 
     def abs(self) -> Tensor:
         """The absolute value: see :func:`tinytensor.abs`."""
-        return el.abs(self)
+        return pieces.abs(self)
 
     def sign(self) -> Tensor:
         """−1, 0 or 1: see :func:`tinytensor.sign`."""
-        return el.sign(self)
+        return pieces.sign(self)
+
+    def conj(self) -> Tensor:
+        """The complex conjugate (the tensor itself, if real): see :func:`tinytensor.conj`."""
+        return complexes.conj(self) if self._data.dtype.kind == "c" else self
+
+    def conjugate(self) -> Tensor:
+        """The complex conjugate: see :func:`tinytensor.conj`."""
+        return self.conj()
+
+    def angle(self) -> Tensor:
+        """The angle of a complex number, in radians: see :func:`tinytensor.angle`."""
+        return complexes.angle(self)
 
     def pow(self, exponent: Operand) -> Tensor:
         """xʸ: see :func:`tinytensor.power`."""
@@ -560,24 +625,24 @@ class Tensor(TensorBase):
 
     def maximum(self, other: Operand) -> Tensor:
         """The larger of two: see :func:`tinytensor.maximum`."""
-        return el.maximum(self, other)
+        return pieces.maximum(self, other)
 
     def minimum(self, other: Operand) -> Tensor:
         """The smaller of two: see :func:`tinytensor.minimum`."""
-        return el.minimum(self, other)
+        return pieces.minimum(self, other)
 
     def clip(self, min: Operand | None = None, max: Operand | None = None) -> Tensor:
         """x held between bounds: see :func:`tinytensor.clip`."""
-        return el.clip(self, min, max)
+        return pieces.clip(self, min, max)
 
     def clamp(self, min: Operand | None = None, max: Operand | None = None) -> Tensor:
         """PyTorch's name of :meth:`clip`."""
-        return el.clip(self, min, max)
+        return pieces.clip(self, min, max)
 
     def astype(self, dtype: DType) -> Tensor:
         """x in another dtype; integers and booleans leave the graph.   (:meth:`numpy.ndarray.astype`)"""
         kind = np.dtype(dtype)
-        if kind.kind == "f" and self._data.dtype.kind == "f":
+        if kind.kind in "fc" and self._data.dtype.kind in "fc":
             return el.astype(self, kind)
         if self._node is not None and recording():
             raise TypeError(f"astype: {kind} has no gradient; use t.detach().astype({kind.name!r})")
@@ -684,7 +749,7 @@ class Tensor(TensorBase):
         """The axes in another order: ``t.transpose(2, 0, 1)``, reversed if none is given (NumPy's meaning)."""
         if len(axes) == 1 and not isinstance(axes[0], (int, np.integer)):
             axes = axes[0]
-        return shape.transpose(self, axes or None)
+        return shape.transpose(self, None if axes is None or len(axes) == 0 else axes)
 
     def permute(self, *axes: Any) -> Tensor:
         """PyTorch's name of :meth:`transpose` with all axes."""
@@ -712,7 +777,7 @@ class Tensor(TensorBase):
 
     def split(self, indices_or_sections: Any, axis: int = 0, **aliases: Any) -> list[Tensor]:
         """Cut into sections, as :func:`numpy.split` does (not into pieces of a given size, as PyTorch's)."""
-        return shape.split(self, indices_or_sections, **(aliases or {"axis": axis}))
+        return joining.split(self, indices_or_sections, **(aliases or {"axis": axis}))
 
     def take(self, indices: Any, axis: int | None = None) -> Tensor:
         """Elements along an axis."""
@@ -803,7 +868,7 @@ def from_numpy(array: Array) -> Tensor:
         raise TypeError(f"from_numpy: expected an ndarray, got {type(array).__name__}; use tt.tensor(...)")
     _supported(array.dtype)
     t: Tensor = wrap(array if type(array) is np.ndarray else np.asarray(array), None)
-    t._viewed = True
+    leak(t)
     return t
 
 
@@ -817,144 +882,3 @@ def _given(aliases: dict[str, Any], axis: Any, keepdims: bool, ddof: Any = 0) ->
     """The keyword arguments of a reduction, of those that are not at their defaults."""
     named = {"axis": (axis, None), "keepdims": (keepdims, False), "ddof": (ddof, 0)}
     return {**{key: value for key, (value, default) in named.items() if value is not default}, **aliases}
-
-
-# ----------------------------------------------------------------------------------------------------- writing in place
-# NumPy's meaning of a write is that everyone who looks at the memory sees it. A write in place is therefore done where
-# nothing is recorded; and where something is recorded, if nobody else holds the array, or if only nodes hold it (they
-# need the old values: the write goes into a copy). A write that views or aliases would have to see, with a gradient,
-# is refused. Reference counts tell whether somebody holds the array; `_viewed` tells whether views were handed out.
-
-_SETITEM: Any = type("_", (), {"name": "t[i] = v"})
-
-
-def _is_held(t: Tensor) -> bool:
-    """Whether anything but ``t`` holds its array, or the memory that it looks at."""
-    if sys.getrefcount(t._data) > _REFS_DATA:
-        return True
-    base = t._data.base
-    return base is not None and (type(base) is not np.ndarray or sys.getrefcount(base) > _REFS_BASE)
-
-
-def updating(t: Tensor) -> Any:
-    """The array of ``t``, about to be written into; what others hold of it is noted for their backward to complain."""
-    if _is_held(t):
-        graph.note_write(t._data)
-    return t._data
-
-
-def _leave(view: Tensor) -> None:
-    """Give a view, which only the interpreter's stack holds, memory of its own: in y[i] += u and y[i] = y[j] it is
-    dropped by this very statement, so nobody can see that it has stopped being a view.
-    """
-    view._data = view._data.copy()
-
-
-def _rebind(t: Tensor, made: TensorBase) -> None:
-    """Let ``t`` be the new result; nobody else has seen its memory yet."""
-    if t._node is not None and t._node.grad is not False and made._node is not None:
-        made._node.grad = None  # retain_grad() is asked of the tensor, not of what it was before
-    t._data, t._node, t._viewed = made._data, made._node, False
-
-
-def _check_recordable(t: Tensor, what: str) -> None:
-    """Raise if a recorded write into ``t`` cannot be given its meaning."""
-    if t._node is not None and t._node.op is None:
-        raise RuntimeError(
-            f"{what}: a leaf that requires grad cannot be written into while operations are recorded. Update it under "
-            "`with tt.no_grad():`, or work on a copy: t = t.clone()."
-        )
-    if _is_held(t) and (getattr(t, "_viewed", False) or t._data.base is not None):
-        raise RuntimeError(
-            f"{what}: the tensor shares its memory with a view or an alias, which a recorded write would leave behind. "
-            "Write into the base, or into a copy: t = t.clone(); or collect the pieces and tt.stack them."
-        )
-
-
-def _update(t: Tensor, ufunc: Any, function: Callable[..., Any], other: Any, symbol: str) -> Tensor:
-    """t ∘= other."""
-    recorded = recording() and (t._node is not None or (isinstance(other, TensorBase) and other._node is not None))
-    if not recorded:
-        value = other._data if isinstance(other, TensorBase) else operand(other, _SETITEM)
-        held = _is_held(t)
-        ufunc(t._data, value, out=t._data)
-        if held:
-            graph.note_write(t._data)
-        return t
-    if t._data.base is not None and sys.getrefcount(t) <= _REFS_UPDATED:
-        _leave(t)
-    _check_recordable(t, f"t {symbol} u")
-    made = function(t, other)
-    if made.shape != t.shape:
-        raise ValueError(f"t {symbol} u: the result has shape {made.shape}, t has {t.shape}; write t = t + u instead")
-    if made.dtype != t.dtype:
-        if not np.can_cast(made.dtype, t.dtype, "same_kind"):
-            raise TypeError(f"t {symbol} u: cannot keep a result of {made.dtype} in a tensor of {t.dtype}")
-        made = el.astype(made, t.dtype)
-    _rebind(t, made)
-    return t
-
-
-class _Probe(TensorBase):
-    """A tensor whose ``data`` setter reports the reference count that it sees."""
-
-    __slots__ = ("seen",)
-    seen: int
-
-    @property
-    def data(self) -> Any:
-        return self._data
-
-    @data.setter
-    def data(self, value: Any) -> None:
-        self.seen = sys.getrefcount(value)
-
-
-def _calibrate() -> tuple[int, int, int]:
-    """The reference counts of a lonely array, seen from where the writers look (they depend on the interpreter)."""
-    probe = _Probe()
-    probe._data = np.zeros(2)[1:]
-    data_count = sys.getrefcount(probe._data)
-    base = probe._data.base
-    base_count = sys.getrefcount(base)
-    probe.data -= 0
-    return data_count, base_count, probe.seen
-
-
-_REFS_DATA, _REFS_BASE, _REFS_SETTER = _calibrate()
-
-
-class _Operand:
-    """Counts the references to itself where ``t += u`` and ``t[i] = v`` count those to a view."""
-
-    def __iadd__(self, other: list[int]) -> _Operand:
-        return _count(self, other)
-
-    def __getitem__(self, index: int) -> _Operand:
-        return _Operand()
-
-    def __setitem__(self, seen: Any, value: Any) -> None:
-        if type(seen) is list:
-            seen.append(sys.getrefcount(value))
-
-
-def _count(x: _Operand, seen: list[int]) -> _Operand:
-    seen.append(sys.getrefcount(x))
-    return x
-
-
-def _calibrate_stack() -> tuple[int, int]:
-    """The reference counts of an operand that has no name; 0 if the interpreter shows no difference to a named one."""
-    updated: list[int] = []
-    assigned: Any = []
-    named, box = _Operand(), _Operand()
-    box[0] += updated
-    box[assigned] = _Operand()
-    box[assigned] = named
-    named += updated
-    pairs = (updated, assigned)
-    first, second = [pair[0] if pair[0] < pair[1] else 0 for pair in pairs]
-    return first, second
-
-
-_REFS_UPDATED, _REFS_ASSIGNED = _calibrate_stack()

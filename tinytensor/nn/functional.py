@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor.nn.parameter import as_input
-from tinytensor.ops.elementwise import leaky_relu, relu, sigmoid, softplus, square, tanh
+from tinytensor.ops.elementwise import square
 from tinytensor.ops.linalg import linear
+from tinytensor.ops.pieces import leaky_relu, relu
 from tinytensor.ops.reductions import log_softmax, softmax
 from tinytensor.ops.reductions import mean as _mean
 from tinytensor.ops.reductions import sum as _sum
+from tinytensor.ops.transcendental import sigmoid, softplus, tanh
 from tinytensor.primitive import TensorBase, primitive
 from tinytensor.tensor import Tensor
 

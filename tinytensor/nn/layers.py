@@ -12,8 +12,7 @@ from tinytensor import creation
 from tinytensor import scalar as _scalar
 from tinytensor.nn.module import Module
 from tinytensor.nn.parameter import Parameter, as_input, floating
-from tinytensor.ops import elementwise as el
-from tinytensor.ops import linalg
+from tinytensor.ops import linalg, pieces, transcendental
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -75,7 +74,7 @@ class ReLU(Module):
 
     def forward(self, x: Operand) -> Tensor:
         """Any shape."""
-        return el.relu(x)
+        return pieces.relu(x)
 
 
 class Tanh(Module):
@@ -88,7 +87,7 @@ class Tanh(Module):
 
     def forward(self, x: Operand) -> Tensor:
         """Any shape."""
-        return el.tanh(x)
+        return transcendental.tanh(x)
 
 
 class Sigmoid(Module):
@@ -101,7 +100,7 @@ class Sigmoid(Module):
 
     def forward(self, x: Operand) -> Tensor:
         """Any shape."""
-        return el.sigmoid(x)
+        return transcendental.sigmoid(x)
 
 
 class Sequential(Module):

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from tinytensor.inplace import updating
 from tinytensor.nn.parameter import Parameter
 from tinytensor.primitive import TensorBase
-from tinytensor.tensor import Tensor, updating
+from tinytensor.tensor import Tensor
 from tinytensor.typing import Array
 
 __all__ = ["Module"]

@@ -1,4 +1,4 @@
-"""Elementwise functions: a formula sheet, one derivative per input beside each forward function."""
+"""Arithmetic, powers and remainders: a formula sheet, one derivative per input beside each forward function."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.primitive import primitive
+from tinytensor.primitive import composite, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
     from tinytensor.typing import Operand
 
 __all__ = [
-    "abs", "add", "astype", "clip", "cos", "div0", "divide", "exp", "leaky_relu", "log", "maximum", "minimum", "mul0",
-    "multiply", "negative", "positive", "power", "reciprocal", "relu", "sigmoid", "sign", "sin", "softplus", "sqrt",
-    "square", "subtract", "tanh", "where",
+    "add", "astype", "cbrt", "div0", "divide", "divmod", "float_power", "floor_divide", "fmod", "keep", "mod", "mul0", "multiply",
+    "negative", "positive", "pow", "power", "reciprocal", "remainder", "sqrt", "square", "subtract", "true_divide", "zero",
 ]  # fmt: skip
 
 # --------------------------------------------------------------------------------------- products at a singularity
@@ -25,7 +24,7 @@ __all__ = [
 # derivatives stay right.
 
 
-@primitive(broadcasts=True, x=lambda g, y: _both0(g, y), y=lambda g, x: _both0(g, x))
+@primitive(broadcasts=True, elementwise=True, x=lambda g, y: _both0(g, y), y=lambda g, x: _both0(g, x))
 def _both0(x: Any, y: Any) -> Any:
     """x · y, and 0 where one is 0 and the other not finite: the branch not taken stays 0 in second derivatives too."""
     out: Any = np.multiply(x, y)
@@ -34,7 +33,7 @@ def _both0(x: Any, y: Any) -> Any:
     return out
 
 
-@primitive(broadcasts=True, x=lambda g, y: mul0(g, y), y=lambda g, x: _both0(g, x))
+@primitive(broadcasts=True, elementwise=True, x=lambda g, y: mul0(g, y), y=lambda g, x: _both0(g, x))
 def mul0(x: Operand, y: Operand) -> Tensor:
     """x · y, and 0 where x = 0 and y is not finite: for rules whose factor y has a singularity.
 
@@ -49,7 +48,9 @@ def mul0(x: Operand, y: Operand) -> Tensor:
     return out
 
 
-@primitive(broadcasts=True, x=lambda g, y: div0(g, y), y=lambda g, y, out: -div0(_both0(g, out), y))
+@primitive(
+    broadcasts=True, elementwise=True, x=lambda g, y: div0(g, y), y=lambda g, y, out: -div0(_both0(g, out), y)
+)
 def div0(x: Operand, y: Operand) -> Tensor:
     """x / y, and 0 where x = 0 and y is 0 or NaN.
 
@@ -64,6 +65,36 @@ def div0(x: Operand, y: Operand) -> Tensor:
     if np.logical_or.reduce(np.isnan(out), axis=None):
         out = np.where((np.equal(x, 0)) & (np.equal(y, 0) | np.isnan(y)), np.zeros((), out.dtype), out)
     return out
+
+
+_BITS = {np.dtype(f"f{n}"): np.dtype(f"i{n}") for n in (2, 4, 8)}
+
+
+@primitive(broadcasts=True, elementwise=True, x=lambda g, mask: keep(g, mask))
+def _keep(x: Any, mask: Any) -> Any:
+    mask = np.asarray(mask)
+    bits = _BITS.get(x.dtype)
+    if bits is None or mask.dtype != bool:
+        return np.where(mask, x, 0)
+    return np.multiply(x.view(bits), mask).view(x.dtype)
+
+
+def keep(x: Any, mask: Any) -> Any:
+    """x where the mask is true, else 0, for ∞ and NaN too: ``where(mask, x, 0)``, five times faster for mixed masks.
+
+    >>> import numpy as np
+    >>> keep(np.array([1.0, np.inf, np.nan]), np.array([True, False, False]))
+    array([1., 0., 0.])
+    """
+    return (_keep_arrays if type(x) is np.ndarray else _keep)(x, mask)
+
+
+_keep_arrays = _keep.__wrapped__
+
+
+def zero(g: Any) -> Any:
+    """The gradient of what is constant between its jumps."""
+    return np.zeros(g.shape, g.dtype) if type(g) is np.ndarray else np.zeros_like(g)
 
 
 # ------------------------------------------------------------------------------------------------------ arithmetic
@@ -161,7 +192,7 @@ def positive(x: Operand) -> Tensor:
     return np.positive(x)
 
 
-@primitive(np.reciprocal, x=lambda g, out: -mul0(mul0(g, out), out))
+@primitive(np.reciprocal, x=lambda g, x: -div0(g, x * x))
 def reciprocal(x: Operand) -> Tensor:
     """1/x.   ∂/∂x = −1/x²   (:func:`numpy.reciprocal`)
 
@@ -194,226 +225,80 @@ def sqrt(x: Operand) -> Tensor:
     return np.sqrt(x)
 
 
-# -------------------------------------------------------------------------------------------------- transcendental
-
-
-@primitive(np.exp, x=lambda g, out: g * out)
-def exp(x: Operand) -> Tensor:
-    """eˣ.   ∂/∂x = eˣ   (:func:`numpy.exp`)
+@primitive(np.cbrt, x=lambda g, out: div0(g, 3 * (out * out)))
+def cbrt(x: Operand) -> Tensor:
+    """∛x.   ∂/∂x = 1/(3 ∛x²)   (:func:`numpy.cbrt`)
 
     >>> import tinytensor as tt
-    >>> tt.exp(tt.tensor([0.0, 1.0]))
-    tensor([1.        , 2.71828183])
+    >>> tt.cbrt(tt.tensor([-8.0, 27.0]))
+    tensor([-2.,  3.])
     """
-    return np.exp(x)
+    return np.cbrt(x)
 
 
-@primitive(np.log, x=lambda g, x: div0(g, x))
-def log(x: Operand) -> Tensor:
-    """ln x.   ∂/∂x = 1/x   (:func:`numpy.log`)
+@primitive(np.float_power, broadcasts=True, x=_power_x, y=_power_y)
+def float_power(x: Operand, y: Operand) -> Tensor:
+    """xʸ in float64 (or complex) at least.   ∂/∂x = y xʸ⁻¹, ∂/∂y = xʸ ln x   (:func:`numpy.float_power`)
 
     >>> import tinytensor as tt
-    >>> tt.log(tt.tensor([1.0, 10.0]))
-    tensor([0.        , 2.30258509])
+    >>> tt.float_power(tt.tensor([1, 2, 3]), -1)
+    tensor([1.        , 0.5       , 0.33333333])
     """
-    return np.log(x)
+    return np.float_power(x, y)
 
 
-@primitive(np.sin, x=lambda g, x: g * np.cos(x))
-def sin(x: Operand) -> Tensor:
-    """sin x, x in radians.   ∂/∂x = cos x   (:func:`numpy.sin`)
+# -------------------------------------------------------------------------------------------- quotients and remainders
+# Whole quotients are constant between their jumps, where no derivative exists: it is 0 everywhere, as in PyTorch.
+
+
+@primitive(np.floor_divide, broadcasts=True, x=zero, y=zero)
+def floor_divide(x: Operand, y: Operand) -> Tensor:
+    """⌊x / y⌋.   ∂/∂x = ∂/∂y = 0   (:func:`numpy.floor_divide`)
 
     >>> import tinytensor as tt
-    >>> tt.sin(tt.tensor([0.0, 1.0]))
-    tensor([0.        , 0.84147098])
+    >>> tt.floor_divide(tt.tensor([5.0, -5.0]), 3)
+    tensor([ 1., -2.])
     """
-    return np.sin(x)
+    return np.floor_divide(x, y)
 
 
-@primitive(np.cos, x=lambda g, x: -(g * np.sin(x)))
-def cos(x: Operand) -> Tensor:
-    """cos x, x in radians.   ∂/∂x = −sin x   (:func:`numpy.cos`)
+@primitive(np.remainder, broadcasts=True, x=lambda g: g, y=lambda g, x, y, out: -mul0(g, np.rint((x - out) / y)))
+def remainder(x: Operand, y: Operand) -> Tensor:
+    """x − y ⌊x/y⌋, with the sign of y: Python's %.   ∂/∂x = 1, ∂/∂y = −⌊x/y⌋   (:data:`numpy.remainder`)
 
     >>> import tinytensor as tt
-    >>> tt.cos(tt.tensor([0.0, 1.0]))
-    tensor([1.        , 0.54030231])
+    >>> tt.remainder(tt.tensor([5.0, -5.0]), 3)
+    tensor([2., 1.])
     """
-    return np.cos(x)
+    return np.remainder(x, y)
 
 
-@primitive(np.tanh, x=lambda g, out: g * (1 - out * out))
-def tanh(x: Operand) -> Tensor:
-    """tanh x.   ∂/∂x = 1 − tanh² x   (:func:`numpy.tanh`)
+@primitive(np.fmod, broadcasts=True, x=lambda g: g, y=lambda g, x, y, out: -mul0(g, np.rint((x - out) / y)))
+def fmod(x: Operand, y: Operand) -> Tensor:
+    """The remainder of x / y with the sign of x, as in C.   ∂/∂x = 1, ∂/∂y = −trunc(x/y)   (:data:`numpy.fmod`)
 
     >>> import tinytensor as tt
-    >>> tt.tanh(tt.tensor([0.0, 1.0]))
-    tensor([0.        , 0.76159416])
+    >>> tt.fmod(tt.tensor([5.0, -5.0]), 3)
+    tensor([ 2., -2.])
     """
-    return np.tanh(x)
+    return np.fmod(x, y)
 
 
-# ------------------------------------------------------------------------------------------------------ activations
-
-
-@primitive(element="sigmoid", x=lambda g, out: g * (out * (1 - out)))
-def sigmoid(x: Operand) -> Tensor:
-    """σ(x) = 1/(1 + e⁻ˣ), without overflow.   ∂/∂x = σ(1 − σ)   (``torch.sigmoid``, :data:`scipy.special.expit`)
+@composite(np.divmod)
+def divmod(x: Operand, y: Operand) -> tuple[Tensor, Tensor]:
+    """The whole quotient and the remainder, (x // y, x % y), with their derivatives.   (:data:`numpy.divmod`)
 
     >>> import tinytensor as tt
-    >>> tt.sigmoid(tt.tensor([-1000.0, 0.0, 2.0]))
-    tensor([0.        , 0.5       , 0.88079708])
+    >>> tt.divmod(tt.tensor([5.0, -5.0]), 3)
+    (tensor([ 1., -2.]), tensor([2., 1.]))
     """
-    x = np.asarray(x)
-    if x.dtype.kind != "f":
-        x = x.astype(float)
-    e = np.exp(-np.absolute(x))
-    return np.where(x >= 0, 1, e) / (1 + e)
+    return floor_divide(x, y), remainder(x, y)
 
 
-@primitive(element="relu", x=lambda g, out: g * (out > 0))
-def relu(x: Operand) -> Tensor:
-    """max(x, 0).   ∂/∂x = 1 for x > 0, else 0 (at 0 too)   (``torch.relu``)
-
-    >>> import tinytensor as tt
-    >>> tt.relu(tt.tensor([-1.0, 0.0, 2.0]))
-    tensor([0., 0., 2.])
-    """
-    return np.maximum(x, 0)
+# ---------------------------------------------------------------------------------------------------------- conversion
 
 
-@primitive(element="leaky_relu", x=lambda g, x, negative_slope: np.where(x > 0, g, g * negative_slope))
-def leaky_relu(x: Operand, negative_slope: float = 0.01) -> Tensor:
-    """x for x > 0, else a·x.   ∂/∂x = 1 or a (a at 0)   (``torch.nn.functional.leaky_relu``)
-
-    >>> import tinytensor as tt
-    >>> tt.leaky_relu(tt.tensor([-1.0, 0.0, 2.0]))
-    tensor([-0.01,  0.  ,  2.  ])
-    """
-    return np.where(np.greater(x, 0), x, np.multiply(x, negative_slope))
-
-
-@primitive(element="softplus", x=lambda g, x: g * sigmoid(x))
-def softplus(x: Operand) -> Tensor:
-    """ln(1 + eˣ), without overflow.   ∂/∂x = σ(x)   (``torch.nn.functional.softplus``)
-
-    >>> import tinytensor as tt
-    >>> tt.softplus(tt.tensor([-1000.0, 0.0, 1000.0]))
-    tensor([0.00000000e+00, 6.93147181e-01, 1.00000000e+03])
-    """
-    return np.logaddexp(x, 0)
-
-
-# -------------------------------------------------------------------------------------------- pieces and selections
-
-
-@primitive(np.absolute, x=lambda g, x: g * np.sign(x))
-def abs(x: Operand) -> Tensor:
-    """The absolute value.   ∂/∂x = sign x (0 at 0)   (:func:`numpy.abs`)
-
-    >>> import tinytensor as tt
-    >>> tt.abs(tt.tensor([-2.0, 0.0, 3.0]))
-    tensor([2., 0., 3.])
-    """
-    return np.absolute(x)
-
-
-@primitive(np.sign, x=lambda g, out: g * np.zeros_like(out))
-def sign(x: Operand) -> Tensor:
-    """−1, 0 or 1.   ∂/∂x = 0   (:func:`numpy.sign`)
-
-    >>> import tinytensor as tt
-    >>> tt.sign(tt.tensor([-2.0, 0.0, 3.0]))
-    tensor([-1.,  0.,  1.])
-    """
-    return np.sign(x)
-
-
-def _winner(g: Any, loses: Any, ties: Any) -> Any:
-    """The share of the gradient: all, none, or half at a tie."""
-    return np.where(ties, g * 0.5, np.where(loses, 0, g))
-
-
-@primitive(
-    np.maximum,
-    broadcasts=True,
-    element="maximum",
-    x=lambda g, x, y: _winner(g, x < y, x == y),
-    y=lambda g, x, y: _winner(g, y < x, x == y),
-)
-def maximum(x: Operand, y: Operand) -> Tensor:
-    """The larger of x and y.   ∂ = 1 for the larger, 0 for the smaller, ½ each at a tie   (:func:`numpy.maximum`)
-
-    >>> import tinytensor as tt
-    >>> tt.maximum(tt.tensor([-2.0, 3.0]), 0.0)
-    tensor([0., 3.])
-    """
-    return np.maximum(x, y)
-
-
-@primitive(
-    np.minimum,
-    broadcasts=True,
-    element="minimum",
-    x=lambda g, x, y: _winner(g, x > y, x == y),
-    y=lambda g, x, y: _winner(g, y > x, x == y),
-)
-def minimum(x: Operand, y: Operand) -> Tensor:
-    """The smaller of x and y.   ∂ = 1 for the smaller, 0 for the larger, ½ each at a tie   (:func:`numpy.minimum`)
-
-    >>> import tinytensor as tt
-    >>> tt.minimum(tt.tensor([-2.0, 3.0]), 0.0)
-    tensor([-2.,  0.])
-    """
-    return np.minimum(x, y)
-
-
-def _at_least(x: Any, lo: Any) -> Any:
-    return True if lo is None else x >= lo
-
-
-def _at_most(x: Any, hi: Any) -> Any:
-    return True if hi is None else x <= hi
-
-
-@primitive(
-    np.clip,
-    broadcasts=True,
-    x=lambda g, x, lo, hi: np.where(np.logical_and(_at_least(x, lo), _at_most(x, hi)), g, 0),
-    lo=lambda g, x, lo, hi: np.where(np.logical_and(x < lo, _at_most(lo, hi)), g, 0),
-    hi=lambda g, x, lo, hi: np.where(np.logical_or(x > hi, False if lo is None else hi < lo), g, 0),
-)
-def clip(x: Operand, lo: Operand | None = None, hi: Operand | None = None) -> Tensor:
-    """min(max(x, lo), hi).   ∂/∂x = 1 for lo ≤ x ≤ hi, else 0   (:func:`numpy.clip`, ``torch.clamp``)
-
-    A bound may be None, an array, or a tensor that takes the gradient where it is active.
-
-    >>> import tinytensor as tt
-    >>> tt.clip(tt.tensor([-2.0, 0.5, 3.0]), 0, 1)
-    tensor([0. , 0.5, 1. ])
-    """
-    if lo is None and hi is None:
-        raise ValueError("clip: expected lo, hi or both, got neither; give at least one bound")
-    return np.clip(x, lo, hi)
-
-
-@primitive(
-    np.where,
-    broadcasts=True,
-    x=lambda g, condition: np.where(condition, g, 0),
-    y=lambda g, condition: np.where(condition, 0, g),
-)
-def where(condition: Operand, x: Operand, y: Operand) -> Tensor:
-    """x where the condition is true, else y.   ∂/∂x = [condition], ∂/∂y = [not condition]   (:func:`numpy.where`)
-
-    >>> import tinytensor as tt
-    >>> t = tt.tensor([-1.0, 2.0])
-    >>> tt.where(t > 0, t, 0.0)
-    tensor([0., 2.])
-    """
-    return np.where(condition, x, y)
-
-
-@primitive(x=lambda g: g)
+@primitive(elementwise=True, x=lambda g: g)
 def astype(x: Operand, dtype: Any) -> Tensor:
     """x in another floating dtype.   ∂/∂x = 1, returned in the dtype of x   (:meth:`numpy.ndarray.astype`)
 
@@ -422,3 +307,9 @@ def astype(x: Operand, dtype: Any) -> Tensor:
     tensor([1.5], dtype=float32)
     """
     return np.asarray(x).astype(dtype)
+
+
+#: NumPy's second names.
+true_divide = divide
+mod = remainder
+pow = power

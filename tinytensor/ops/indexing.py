@@ -1,4 +1,4 @@
-"""Indexing, and what can be said as indexing: take, take_along_axis, pad. One scatter undoes them all."""
+"""Indexing, and what can be said as indexing: take, compress, choose. One scatter undoes them all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.primitive import TensorBase, composite, primitive
+from tinytensor.primitive import Deferred, TensorBase, composite, primitive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,18 +15,25 @@ if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
     from tinytensor.typing import Operand
 
-__all__ = ["getitem", "is_basic", "pad", "scatter", "setitem", "take", "take_along_axis"]
+__all__ = [
+    "along", "as_mask", "choose", "compress", "extract", "getitem", "is_basic", "plain_index", "scatter", "setitem", "take",
+    "take_along_axis",
+]  # fmt: skip
 
 _BASIC = (int, slice, type(None), type(Ellipsis), np.integer)
 
 
 def is_basic(index: Any) -> bool:
-    """Whether an index selects each element at most once: ints, slices, newaxis, ellipsis, or one boolean mask."""
+    """Whether an index selects each element at most once: ints, slices, newaxis, ellipsis, and boolean masks."""
     if isinstance(index, tuple):
-        return all(isinstance(i, _BASIC) and not isinstance(i, bool) for i in index)
-    if isinstance(index, np.ndarray):
-        return index.dtype == bool
-    return isinstance(index, _BASIC) and not isinstance(index, bool)
+        return all(map(_once, index))
+    return _once(index)
+
+
+def _once(i: Any) -> bool:
+    if isinstance(i, np.ndarray):
+        return i.dtype == bool and i.ndim > 0
+    return isinstance(i, _BASIC) and not isinstance(i, bool)
 
 
 def plain_index(index: Any) -> Any:
@@ -34,7 +41,10 @@ def plain_index(index: Any) -> Any:
     if isinstance(index, tuple):
         return tuple([plain_index(i) for i in index])
     if isinstance(index, TensorBase):
-        index = index._data
+        try:
+            index = index._data
+        except Deferred:
+            return index  # the batching rule of getitem knows what to do with it
     elif isinstance(index, list):
         index = np.asarray(index, dtype=None if index else np.intp)
     if isinstance(index, np.ndarray) and index.dtype.kind not in "biu":
@@ -42,12 +52,38 @@ def plain_index(index: Any) -> Any:
     return index
 
 
+#: From this many elements on, flat positions (for which ``np.add.at`` is fast) are worth their computation.
+_MANY = 200
+
+
 def _add_at(accumulator: Any, g: Any, index: Any) -> None:
     """accumulator[index] += g, where an index that occurs twice counts twice."""
     if is_basic(index):
+        if type(index) is np.ndarray and g.size > _MANY:  # places are read and written three times faster than a mask
+            index = index.nonzero()
         accumulator[index] += g
+    elif type(index) is np.ndarray and index.dtype != bool:
+        _add_taken(accumulator, g, index, 0)
+    elif g.size > _MANY and accumulator.size < 8 * g.size and accumulator.flags.c_contiguous:
+        places = np.arange(accumulator.size).reshape(accumulator.shape)[index]
+        np.add.at(accumulator.reshape(-1), places.reshape(-1), np.broadcast_to(g, places.shape).reshape(-1))
     else:
         np.add.at(accumulator, index, g)
+
+
+def _add_taken(accumulator: Any, g: Any, index: Any, axis: int) -> None:
+    """accumulator[:, ..., index] += g, with as many colons as ``axis`` says."""
+    shape = accumulator.shape
+    if (accumulator.ndim == 1 and index.ndim == 1) or g.size <= _MANY or not accumulator.flags.c_contiguous:
+        np.add.at(accumulator, (slice(None),) * axis + (index,), g)
+        return
+    outer, inner = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+    rows = index.reshape(-1) + (index.reshape(-1) < 0) * shape[axis]
+    if outer > 1:
+        rows = (np.arange(outer)[:, None] * shape[axis] + rows).reshape(-1)
+    places = rows if inner == 1 else (rows[:, None] * inner + np.arange(inner)).reshape(-1)
+    full = (*shape[:axis], *index.shape, *shape[axis + 1 :])
+    np.add.at(accumulator.reshape(-1), places, np.broadcast_to(g, full).reshape(-1))
 
 
 @primitive(x=lambda g, index: getitem(g, index))
@@ -113,23 +149,67 @@ def setitem_(x: Any, index: Any, value: Any) -> Any:
     return x
 
 
-@composite(np.take)
-def take(x: Operand, indices: Any, axis: int | None = None) -> Tensor:
-    """Elements along an axis (of the flattened array, if None).   (:func:`numpy.take`)
+# ------------------------------------------------------------------------------------------------------------ selecting
+
+
+def _axis(axis: int, ndim: int, op: str) -> int:
+    if not -ndim <= axis < ndim:
+        raise np.exceptions.AxisError(f"{op}: axis {axis} is out of bounds for an array of {ndim} dimensions")
+    return axis + ndim if axis < 0 else axis
+
+
+def _places(indices: Any, n: int, mode: str) -> Any:
+    """The indices that :func:`numpy.take` uses in this mode."""
+    index = np.asarray(indices).astype(np.intp)
+    return index if mode == "raise" else index % max(n, 1) if mode == "wrap" else np.clip(index, 0, n - 1)
+
+
+def _add_take(accumulator: Any, g: Any, indices: Any, axis: int | None, mode: str) -> None:
+    if axis is None:
+        index = _places(indices, accumulator.size, mode)
+        if accumulator.flags.c_contiguous:
+            np.add.at(accumulator.reshape(-1), index.reshape(-1), g.reshape(-1))
+        else:
+            np.add.at(accumulator, np.unravel_index(index % accumulator.size, accumulator.shape), g)
+        return
+    axis = axis % accumulator.ndim
+    _add_taken(accumulator, g, _places(indices, accumulator.shape[axis], mode), axis)
+
+
+@primitive(x=lambda g, indices, axis, mode: take(g, indices, axis, None, mode))
+def _untake(x: Any, indices: Any, axis: int | None, mode: str, shape: tuple[int, ...]) -> Any:
+    """The transpose of :func:`take`: an array of zeros into which x is added."""
+    out = np.zeros(shape, x.dtype)
+    _add_take(out, x, indices, axis, mode)
+    return out
+
+
+@primitive(
+    np.take,
+    x=lambda g, indices, axis, mode, x_shape: _untake(g, indices, axis, mode, x_shape),
+    into={"x": lambda accumulator, g, indices, axis, mode: _add_take(accumulator, g, indices, axis, mode)},
+)
+def take(x: Operand, indices: Any, axis: int | None = None, out: None = None, mode: str = "raise") -> Tensor:
+    """Elements along an axis (of the flattened array, if None).   ∂/∂x: g, added where it was taken   (:func:`numpy.take`)
+
+    mode: what to do with an index out of bounds, "raise", "wrap" or "clip". (``torch.index_select``)
 
     >>> import tinytensor as tt
     >>> tt.take(tt.tensor([[1.0, 2.0], [3.0, 4.0]]), [1, 1, 0], axis=1)
     tensor([[2., 2., 1.],
             [4., 4., 3.]])
     """
-    array: Any = x if hasattr(x, "shape") else np.asarray(x)
-    index = plain_index(indices)
-    if axis is None:
-        return getitem(array.reshape(-1), index)
-    ndim = array.ndim
-    if not -ndim <= axis < ndim:
-        raise np.exceptions.AxisError(f"take: axis {axis} is out of bounds for an array of {ndim} dimensions")
-    return getitem(array, (slice(None),) * (axis % ndim) + (index,))
+    if out is not None:
+        raise TypeError("take() does not take out=: a result cannot be written into another array; assign it: t = f(x)")
+    return np.take(x, indices, axis, mode=mode)
+
+
+def along(indices: Any, axis: int, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """The index by which ``take_along_axis`` takes."""
+    ndim = len(shape)
+    where: list[Any] = [np.arange(n).reshape([-1 if d == k else 1 for d in range(ndim)]) for k, n in enumerate(shape)]
+    where[axis] = indices
+    return tuple(where)
 
 
 @composite(np.take_along_axis)
@@ -148,54 +228,67 @@ def take_along_axis(x: Operand, indices: Any, axis: int | None = -1) -> Tensor:
     ndim = array.ndim
     if index.ndim != ndim:
         raise ValueError(f"take_along_axis: indices must have the {ndim} dimensions of x, got {index.ndim}")
-    if not -ndim <= axis < ndim:
-        raise np.exceptions.AxisError(f"take_along_axis: axis {axis} is out of bounds for {ndim} dimensions")
-    where: list[Any] = [
-        np.arange(n).reshape([-1 if d == k else 1 for d in range(ndim)]) for k, n in enumerate(array.shape)
-    ]
-    where[axis] = index
-    return getitem(array, tuple(where))
+    return getitem(array, along(index, _axis(axis, ndim, "take_along_axis"), array.shape))
 
 
-# ------------------------------------------------------------------------------------------------------------ padding
-
-_REARRANGING = ("edge", "reflect", "symmetric", "wrap")
-
-
-def _widths(pad_width: Any, ndim: int) -> list[tuple[int, int]]:
-    if isinstance(pad_width, dict):
-        table = [(0, 0)] * ndim
-        for axis, width in pad_width.items():
-            table[axis] = width if isinstance(width, tuple) else (width, width)
-        return table
-    widths = np.broadcast_to(np.asarray(pad_width, dtype=int), (ndim, 2))
-    if (widths < 0).any():
-        raise ValueError(f"pad: widths must not be negative, got {pad_width!r}; use an index to cut")
-    return [(int(a), int(b)) for a, b in widths]
+def as_mask(condition: Any) -> Any:
+    """What is true of an array, a list or a tensor."""
+    return np.asarray(condition._data if isinstance(condition, TensorBase) else condition, bool)
 
 
-@primitive(x=lambda g, widths: g[tuple([slice(a, n - b) for (a, b), n in zip(widths, g.shape, strict=True)])])
-def _pad_constant(x: Any, widths: Any, value: Any) -> Any:
-    return np.pad(x, widths, constant_values=value)
-
-
-@composite(np.pad)
-def pad(
-    x: Operand, pad_width: int | Sequence[Any] | dict[int, Any], mode: str = "constant", constant_values: Any = 0
-) -> Tensor:
-    """x with elements added before and after each axis; ``pad_width`` as in NumPy.   (:func:`numpy.pad`)
-
-    mode: constant, edge, reflect, symmetric, wrap.
+@composite(np.compress)
+def compress(condition: Any, x: Operand, axis: int | None = None) -> Tensor:
+    """The slices along an axis (the elements, if None) where the vector ``condition`` is true.   (:func:`numpy.compress`)
 
     >>> import tinytensor as tt
-    >>> tt.pad(tt.tensor([1.0, 2.0, 3.0]), (1, 2), mode="reflect")
-    tensor([2., 1., 2., 3., 2., 1.])
+    >>> tt.compress([False, True], tt.tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0)
+    tensor([[3., 4.]])
     """
     array: Any = x if hasattr(x, "shape") else np.asarray(x)
-    widths = _widths(pad_width, array.ndim)
-    if mode == "constant":
-        return _pad_constant(array, widths, constant_values)
-    if mode not in _REARRANGING:
-        raise ValueError(f"pad: mode must be constant, {', '.join(_REARRANGING)}; got {mode!r}")
-    places = np.pad(np.arange(array.size).reshape(array.shape), widths, mode=mode)
-    return getitem(array.reshape(-1), places)
+    chosen = as_mask(condition)
+    if chosen.ndim != 1:
+        raise ValueError(f"compress: condition must be a vector, got {chosen.ndim} dimensions")
+    if axis is None:
+        array, axis = array.reshape(-1), 0
+    axis = _axis(axis, array.ndim, "compress")
+    mask = np.zeros(array.shape[axis], bool)
+    if chosen[mask.size :].any():
+        raise IndexError(f"compress: condition is true beyond the {mask.size} elements of axis {axis}")
+    mask[: chosen.size] = chosen[: mask.size]
+    return getitem(array, (slice(None),) * axis + (mask,))
+
+
+@composite(np.extract)
+def extract(condition: Any, x: Operand) -> Tensor:
+    """The elements of x where ``condition``, an array of as many elements, is true.   (:func:`numpy.extract`)
+
+    >>> import tinytensor as tt
+    >>> x = tt.tensor([1.0, -2.0, 3.0])
+    >>> tt.extract(x > 0, x)
+    tensor([1., 3.])
+    """
+    return compress(as_mask(condition).reshape(-1), x)
+
+
+@primitive(broadcasts=True, xs=lambda g, i, index: np.where(index == i, g, 0))
+def _choose(index: Any, mode: str, *xs: Any) -> Any:
+    return np.choose(index, xs, mode=mode)
+
+
+@composite(np.choose)
+def choose(a: Any, choices: Sequence[Operand], out: None = None, mode: str = "raise") -> Tensor:
+    """Each element from the choice whose number ``a`` holds: out[i] = choices[a[i]][i].   (:func:`numpy.choose`)
+
+    ∂/∂choice k = g where a = k, 0 elsewhere.
+
+    >>> import tinytensor as tt
+    >>> tt.choose([0, 1, 0], [tt.tensor([1.0, 2.0, 3.0]), 10.0])
+    tensor([ 1., 10.,  3.])
+    """
+    if out is not None:
+        raise TypeError("choose() does not take out=: a result cannot be written into another array")
+    xs = list(choices)
+    index = np.asarray(plain_index(a))
+    if mode != "raise":
+        index = _places(index, len(xs), mode)
+    return _choose(index, "raise", *xs)

@@ -16,6 +16,7 @@ import numpy as np
 from tinytensor.graph import Node
 from tinytensor.io import check_writable, replacing
 from tinytensor.primitive import TensorBase
+from tinytensor.recorded import input_of, values_of
 from tinytensor.scalar import Value
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ def _draw_tensors(graph: Any, root: TensorBase, names: dict[str, TensorBase], ma
     known.setdefault(root._node, ("", root._data))
     arrays = {id(t._data): name for name, t in names.items() if t._node is None}
     number = {node: f"n{i}" for i, node in enumerate(_nodes(root._node, max_nodes))}
-    values = _saved_values(number)
+    values = values_of(number)
     for node, key in number.items():
         name, data = known.get(node, ("", values.get(node)))
         grad = node.grad if isinstance(node.grad, np.ndarray) else None
@@ -200,38 +201,12 @@ def _draw_tensors(graph: Any, root: TensorBase, names: dict[str, TensorBase], ma
             if parent is not None:
                 graph.edge(number[parent], key + "op")
                 continue
-            constant = _input(node, k)
+            constant = input_of(node, k)
             cells = ["constant"]
             if constant is not None:
                 cells = _cells(arrays.get(id(constant), ""), constant.shape, constant.dtype, constant, None)
             _box(graph, f"{key}c{k}", cells, _CONSTANT, dashed=True)
             graph.edge(f"{key}c{k}", key + "op", style="dashed")
-
-
-def _saved_values(nodes: Iterable[Node]) -> dict[Node, Any]:
-    """The arrays of nodes, as far as some operation has saved them for its rule."""
-    found: dict[Node, Any] = {}
-    for node in nodes:
-        if node.op is None or node.saved is None or node.op.part:
-            continue
-        out = node.saved[node.op.out] if node.op.out < len(node.saved) else None
-        if isinstance(out, np.ndarray):
-            found[node] = out
-        for k, parent in enumerate(node.parents):
-            if parent is not None and (array := _input(node, k)) is not None:
-                found.setdefault(parent, array)
-    return found
-
-
-def _input(node: Node, k: int) -> Any:
-    """The array that came in as the k-th differentiable input of ``node``, if it was saved."""
-    op, saved = node.op, node.saved
-    if op is None or saved is None or op.part:
-        return None
-    value = (
-        saved[op.inputs[0]][k] if op.variadic and saved[op.inputs[0]] else None if op.variadic else saved[op.inputs[k]]
-    )
-    return None if value is None or isinstance(value, tuple) else np.asarray(value)
 
 
 def _cells(name: str, shape: Any, dtype: Any, data: Any, grad: Any) -> list[str]:

@@ -332,3 +332,32 @@ def test_in_a_terminal_there_is_a_bar_and_a_table():
     assert "200/200" in text
     assert "╭" in text
     assert "held-out accuracy" in text
+
+
+# -------------------------------------------------------------------------------------------------------------- fuzz
+
+
+def test_fuzz_says_how_much_was_run():
+    done = call("fuzz", "--examples", 30, "--seed", 3)
+    assert done.exit_code == 0, done.output
+    assert re.search(r"30 programs of \d+ lines, \d+ operations, against scalar and finite-difference: all right", done.stdout)
+
+
+def test_fuzz_prints_the_smallest_failing_program(monkeypatch):
+    from tinytensor.primitive import OPS
+
+    for op in OPS.values():
+        if op.name == "multiply":
+            wrong = [lambda g, saved, k, pull=pull: pull(g, saved, k) * 1.001 for pull in op.pulls]
+            monkeypatch.setattr(op, "pulls", wrong)
+    done = call("fuzz", "--examples", 300)
+    assert done.exit_code == 1
+    assert "is wrong: see above" in done.stderr
+    assert "import numpy as np" in done.stdout
+
+
+@pytest.mark.parametrize("options", [["--examples", 0], ["--lines", 0], ["--seed", -1], ["--against", "torch"]])
+def test_fuzz_refuses_what_it_cannot_do(options):
+    done = call("fuzz", *options)
+    assert done.exit_code == 2
+    assert len(done.stderr.strip().splitlines()) == 1

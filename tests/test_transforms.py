@@ -371,7 +371,9 @@ D = {
 @pytest.mark.parametrize("a", D)
 @pytest.mark.parametrize("b", D)
 def test_every_pair_and_triple_nests(a, b):
-    f = lambda x: np.sin(x) * x**3 + np.exp(x * 0.3)  # noqa: E731
+    def f(x: Any) -> Any:
+        return np.sin(x) * x**3 + np.exp(x * 0.3)
+
     x = 0.7
     second = -np.sin(x) * x**3 + 6 * np.cos(x) * x**2 + 6 * np.sin(x) * x + 0.09 * np.exp(0.3 * x)
     assert D[a](D[b](f))(x) == pytest.approx(second, rel=1e-12)
@@ -406,8 +408,9 @@ def test_several_outputs_and_joint_rules_in_forward_mode():
     a = RNG.standard_normal((3, 3))
     a = a @ a.T + np.eye(3)
     t = RNG.standard_normal((3, 3))
-    f = (
-        lambda a: {  # noqa: E731
+
+    def f(a: Any) -> Any:
+        return {
             "eigh": np.linalg.eigh(a + a.T)[0],
             "solve": np.linalg.solve(a, np.ones(3)),
             "svd": np.linalg.svd(a)[1],
@@ -417,7 +420,7 @@ def test_several_outputs_and_joint_rules_in_forward_mode():
             "split": np.split(a, 3)[1],
             "where": np.where(a > 0, np.sqrt(np.abs(a)), a),
         }
-    )
+
     value, pushed = tt.jvp(f, (a,), (t,))
     close(pushed, difference(f, (a,), (t,)), 1e-6)
     scalar = lambda a: sum(np.sum(x**2) for x in f(a).values())  # noqa: E731

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from tinytensor.primitive import TensorBase, operand, wrap
 
 __all__ = ["REFS_ASSIGNED", "REFS_SETTER", "assign", "leave", "update", "updating"]
 
+T = TypeVar("T", bound=TensorBase)
 _SETITEM: Any = type("_", (), {"name": "t[i] = v"})
 
 
@@ -144,7 +145,7 @@ def assign(t: Any, index: Any, value: Any) -> None:
     t._data = array  # the recorder made a view of what was written into; it would look shared from now on
 
 
-def update(t: Any, ufunc: Any, function: Callable[..., Any], other: Any, symbol: str) -> Any:
+def update(t: T, ufunc: Any, function: Callable[..., Any], other: Any, symbol: str) -> T:
     """t ∘= other."""
     recorded = recording() and (t._node is not None or (isinstance(other, TensorBase) and other._node is not None))
     if not recorded:
@@ -164,9 +165,7 @@ def update(t: Any, ufunc: Any, function: Callable[..., Any], other: Any, symbol:
         )
     if made._data.dtype != t._data.dtype:
         if not np.can_cast(made._data.dtype, t._data.dtype, "same_kind"):
-            raise TypeError(
-                f"t {symbol} u: cannot keep a result of {made._data.dtype} in a tensor of {t._data.dtype}"
-            )
+            raise TypeError(f"t {symbol} u: cannot keep a result of {made._data.dtype} in a tensor of {t._data.dtype}")
         made = el.astype(made, t._data.dtype)
     _rebind(t, made, others)
     return t

@@ -376,7 +376,7 @@ def _refuse_option(op: Op, position: int) -> NoReturn:
 # ----------------------------------------------------------------------- recorders: one lean function per arity
 
 
-def _parts(outs: Any, whole: Node) -> tuple[Any, ...]:
+def _parts(outs: Any, whole: Node) -> Any:
     """The outputs of an op with several: each a tensor whose node points at the op's."""
     made = []
     for i, out in enumerate(outs):
@@ -722,10 +722,7 @@ def primitive(
 
 def has_tensors(args: Any) -> bool:
     """Whether a tensor is among the arguments, or inside a list or tuple of them."""
-    for x in args:
-        if isinstance(x, TensorBase) or (type(x) in (list, tuple) and has_tensors(x)):
-            return True
-    return False
+    return any(isinstance(x, TensorBase) or (type(x) in (list, tuple) and has_tensors(x)) for x in args)
 
 
 def composite(*numpy_functions: Any) -> Callable[[F], F]:
@@ -739,9 +736,12 @@ def composite(*numpy_functions: Any) -> Callable[[F], F]:
         plain = numpy_functions[0] if numpy_functions else None
 
         def apply(*args: Any, **kwargs: Any) -> Any:
-            if plain is not None and not has_tensors(args) and not (kwargs and has_tensors(kwargs.values())):
-                if not kwargs or not any(key in _ALIASES for key in kwargs):
-                    return plain(*args, **kwargs)
+            if (
+                plain is not None
+                and not has_tensors(args)
+                and not (kwargs and (has_tensors(kwargs.values()) or any(key in _ALIASES for key in kwargs)))
+            ):
+                return plain(*args, **kwargs)
             given = signature.bind(args, kwargs) if kwargs else args
             try:
                 return function(*given)

@@ -35,7 +35,7 @@ def _in_torch(index: Any) -> Any:
     return lambda T, x: x[index]
 
 
-_BASIC = [
+_BASIC: list[Any] = [
     (1, ((3,),), ((2, 3),)),
     ((-1, 0), ((2, 3),)),
     (slice(1, None), ((4, 3),)),
@@ -45,7 +45,7 @@ _BASIC = [
     ((None, slice(None), None, 0), ((2, 3),)),
     (np.int64(1), ((3, 2),)),
 ]
-_ADVANCED = [
+_ADVANCED: list[Any] = [
     (_I, ((3, 2),)),
     ([0, 0, 1], ((2, 3),)),
     ((np.array([0, 1, 0]), np.array([2, 1, 2])), ((2, 3),)),

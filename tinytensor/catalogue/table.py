@@ -31,6 +31,7 @@ def supported() -> list[Supported]:
 
     Examples
     --------
+    >>> import tinytensor as tt
     >>> {f.name: (f.first, f.second) for f in tt.supported() if f.name in ("np.hypot", "np.argmax")}
     {'np.hypot': (True, True), 'np.argmax': (False, False)}
     """
@@ -63,16 +64,19 @@ def functions_md() -> str:
     '# The functions'
     """
     rows = supported()
+    own, differentiable = sum(map(len, FAMILIES.values())), sum(f.first for f in rows)
     text = f"""# The functions
 
-{len(rows)} functions take tensors, by the names below and by ours (`tt.hypot` for `np.hypot`), and {sum(f.first for f in rows)} of them can be
-differentiated. **first** and **second** say which derivatives a function has, **forward** whether forward mode has it
-too; a function with – there gives constants, such as positions and signs, whose derivative is zero. **domain** is where
-the inputs may lie, in parentheses one for each input, and **at kinks** is what is done where there is no derivative, or
-several.
+Below are {len(rows)} names of {own} functions that take tensors; {differentiable} of the names can be differentiated. NumPy's functions and
+SciPy's ufuncs take tensors as they are, `np.hypot` as well as `tt.hypot`; SciPy's other functions have ours in their
+place, `tt.linalg.expm` for `scipy.linalg.expm`.
 
-The tests run every function here against NumPy or SciPy and against finite differences. `tt.supported()` returns this
-page as a list; it is written by `python -m tinytensor.catalogue.table docs/functions.md`.
+**first** and **second** say which derivatives there are, **forward** whether forward mode has the first, too; a function
+with – gives constants, such as positions and signs. **domain** is where the inputs may lie (in parentheses: one for each
+input), and **at kinks** what is done where there is no derivative, or several.
+
+The tests run every entry: its values against NumPy's or SciPy's, its derivatives against finite differences.
+`tt.supported()` returns this page as a list, and `python -m tinytensor.catalogue.table docs/functions.md` writes it.
 """
     return text + "".join(_section(family, [f for f in rows if f.family == family]) for family in FAMILIES)
 

@@ -7,10 +7,11 @@ from typing import Any
 import typer.main
 
 from tinytensor.cli.compare import compare_command
+from tinytensor.cli.fuzz import fuzz_command
 from tinytensor.cli.group import app
 from tinytensor.cli.train import train_command
 
-__all__ = ["app", "command", "compare_command", "train_command"]
+__all__ = ["app", "command", "compare_command", "fuzz_command", "train_command"]
 
 
 def command() -> Any:

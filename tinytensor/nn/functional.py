@@ -28,13 +28,13 @@ __all__ = [
 
 def _pair(input: Operand, target: Operand, op: str) -> tuple[Any, Any]:
     """Prediction and target in one floating dtype, of exactly the same shape."""
-    if not isinstance(input, TensorBase) or input._data.dtype.kind != "f":
+    if not isinstance(input, TensorBase) or input.dtype.kind != "f":
         array = np.asarray(input._data if isinstance(input, TensorBase) else input)
         input = as_input(input, array.dtype if array.dtype.kind == "f" else np.dtype(float), op)
-    target = as_input(target, input._data.dtype, op)
-    if input._data.shape != target._data.shape:
+    target = as_input(target, input.dtype, op)
+    if input.shape != target.shape:
         raise ValueError(
-            f"{op}: predictions have shape {input._data.shape}, targets {target._data.shape}; they must be the same "
+            f"{op}: predictions have shape {input.shape}, targets {target.shape}; they must be the same "
             "(broadcasting (N,) against (N, 1) would compare every pair). Use y[:, None], or prediction[:, 0]."
         )
     return input, target

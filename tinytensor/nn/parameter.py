@@ -68,6 +68,6 @@ def as_input(x: Any, dtype: np.dtype[Any], op: str) -> Tensor:
         if array.dtype.kind not in "biuf":
             raise TypeError(f"{op}: expected an array or a tensor of real numbers, got {type(x).__name__}")
         return wrap(array if array.dtype == dtype else array.astype(dtype), None)  # type: ignore[no-any-return]
-    if x._data.dtype == dtype:
+    if x.dtype == dtype:  # type: ignore[attr-defined]
         return x  # type: ignore[return-value]
     return x.astype(dtype)  # type: ignore[attr-defined, no-any-return]

@@ -48,9 +48,7 @@ def mul0(x: Operand, y: Operand) -> Tensor:
     return out
 
 
-@primitive(
-    broadcasts=True, elementwise=True, x=lambda g, y: div0(g, y), y=lambda g, y, out: -div0(_both0(g, out), y)
-)
+@primitive(broadcasts=True, elementwise=True, x=lambda g, y: div0(g, y), y=lambda g, y, out: -div0(_both0(g, out), y))
 def div0(x: Operand, y: Operand) -> Tensor:
     """x / y, and 0 where x = 0 and y is 0 or NaN.
 

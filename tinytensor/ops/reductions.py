@@ -243,7 +243,7 @@ def std(x: Operand, axis: Axis = None, ddof: float = 0, keepdims: bool = False) 
 
 def _prod_rule(g: Any, x: Any, out: Any, axis: Any) -> Any:
     ndim = x.ndim
-    if axis is None or ndim == 1:
+    if axis is None or (ndim == 1 and axis != ()):
         return others(x.reshape(-1), out.reshape(-1), g.reshape(-1)).reshape(x.shape)
     axes = axes_of(axis, ndim, "prod")
     order = [a for a in range(ndim) if a not in axes] + list(axes)

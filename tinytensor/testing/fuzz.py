@@ -12,7 +12,10 @@ from tinytensor.testing.draft import Choices, Draft, RandomChoices
 from tinytensor.testing.program import Program, ProgramError, minimize
 from tinytensor.testing.table import TABLE, Row
 
-__all__ = ["FuzzReport", "draw_program", "fuzz", "random_program", "shrunk"]
+__all__ = ["WITNESSES", "FuzzReport", "draw_program", "fuzz", "random_program", "shrunk"]
+
+#: What a program is compared with.
+WITNESSES = ("scalar", "finite-difference")
 
 _SECOND = 5  # one program in so many has its second derivatives checked
 
@@ -53,17 +56,26 @@ class FuzzReport:
     failure: ProgramError | None = None
 
 
-def fuzz(count: int = 1000, seed: int = 0, lines: int = 8, progress: Callable[[int], None] | None = None) -> FuzzReport:
+def fuzz(
+    count: int = 1000,
+    seed: int = 0,
+    lines: int = 8,
+    progress: Callable[[int], None] | None = None,
+    against: Sequence[str] = WITNESSES,
+) -> FuzzReport:
     """Check ``count`` random programs; the first that fails is shrunk, and ends the run.
 
-    Program k is ``random_program([seed, k])``; every fifth has its second derivatives checked. ``progress`` is called
-    with the number of programs done.
+    Program k is ``random_program([seed, k])``. ``against``: "scalar" compares values and gradients with the scalar
+    engine; "finite-difference" adds second derivatives by central differences, for every fifth program. ``progress`` is
+    called with the number of programs done. Raises ValueError for an unknown witness.
 
     >>> from tinytensor.testing import fuzz
     >>> report = fuzz(20)
     >>> report.programs, report.failure
     (20, None)
     """
+    if not against or set(against) - set(WITNESSES):
+        raise ValueError(f"against: expected some of {', '.join(WITNESSES)}; got {', '.join(against) or 'none'}")
     report = FuzzReport()
     for k in range(count):
         program, rows = draw_program(RandomChoices(np.random.default_rng([seed, k])), lines)
@@ -71,7 +83,7 @@ def fuzz(count: int = 1000, seed: int = 0, lines: int = 8, progress: Callable[[i
         report.lines += len(program.source.splitlines())
         report.operations.update(rows)
         try:
-            program.check(second=k % _SECOND == 0)
+            program.check(second="finite-difference" in against and k % _SECOND == 0)
         except ProgramError as error:
             report.failure = shrunk(error)
             return report

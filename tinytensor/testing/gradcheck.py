@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.forward import jvp
 from tinytensor.graph import no_grad
 from tinytensor.scalar import Value
 from tinytensor.tensor import Tensor, tensor
@@ -31,15 +32,17 @@ def check_grads(
     f: Callable[..., Any],
     *arrays: Operand,
     order: int = 2,
+    modes: Sequence[str] = ("vjp", "jvp"),
     rtol: float | None = None,
     atol: float | None = None,
     eps: float | None = None,
 ) -> None:
-    """Compare reverse-mode derivatives of f with central differences, in float64; raise AssertionError if they differ.
+    """Compare derivatives of f with central differences, in float64; raise AssertionError if they differ.
 
     f takes as many tensors as arrays are given, and returns a tensor of any shape, or several (tuple, list, dict): they
     are contracted with fixed random numbers. ``order`` 2 checks the gradient function too, as :func:`tinytensor.grad`
-    computes it, and so on. Every coordinate is probed; of an input with more than 64 elements, 16 random directions.
+    computes it, and so on. ``modes``: "vjp" checks reverse mode, "jvp" forward mode (:func:`tinytensor.jvp`) along a random
+    direction of all arguments together. Every coordinate is probed; of an input with more than 64 elements, 16 random directions.
 
     ``rtol`` (default 1e-6) is relative to each number, ``atol`` (default 1e-8) to the largest value or gradient, if
     that is above 1. ``eps`` (default 1e-3) is the step, relative to max(1, ‖x‖∞); f must be smooth within it. The
@@ -68,6 +71,8 @@ def check_grads(
         raise TypeError(
             f"check_grads: expected at least one array and an order of 1 or more, got {len(inputs)}, {order}"
         )
+    if not modes or set(modes) - {"vjp", "jvp"}:
+        raise ValueError(f"check_grads: modes are 'vjp' and 'jvp', got {modes!r}")
     probe = _Probe(
         name=name_of(f),
         inputs=inputs,
@@ -77,7 +82,10 @@ def check_grads(
     )
     for level in range(1, order + 1):
         scalar = probe.contracted(f)
-        probe.check(scalar, level)
+        if "vjp" in modes:
+            probe.check(scalar, level)
+        if "jvp" in modes:
+            probe.check_forward(scalar, level)
         f = grad(scalar, argnums=tuple(range(len(inputs))))
 
 
@@ -127,6 +135,34 @@ class _Probe:
                     f"{g.dtype}, the argument {x.shape} and {x.dtype}"
                 )
             self._compare(scalar, k, g, level, max(1.0, abs(value), float(np.abs(g).max(initial=0.0))))
+
+    def check_forward(self, scalar: Callable[..., Any], level: int) -> None:
+        """Its tangent by ``jvp`` against differences along the same direction, of all arguments at once."""
+        tangents = [weights_for(100 + k, x.shape) for k, x in enumerate(self.inputs)]
+        tangents = [t / max(1.0, float(np.sqrt((t**2).sum()))) for t in tangents]
+        value, tangent = jvp(scalar, tuple(self.inputs), tuple(tangents))
+        got = float(np.asarray(_plain(tangent)))
+        along = _Probe(self.name, [np.zeros(())], self.rtol, self.atol, self.eps)
+
+        def line(s: Any) -> Any:
+            moved = (tensor(x + s.item() * t) for x, t in zip(self.inputs, tangents, strict=True))
+            return scalar(*moved)
+
+        scale = max(1.0, max((float(np.abs(x).max(initial=0.0)) for x in self.inputs), default=0.0))
+        along.eps = self.eps * scale
+        expected, _ = along._difference(line, 0, np.ones(()))
+        allowed = self.atol * max(1.0, abs(float(np.asarray(_plain(value)))), abs(got)) + self.rtol * max(
+            abs(got), abs(expected)
+        )
+        if not abs(got - expected) <= allowed:
+            raise AssertionError(
+                f"check_grads: {self._what(level)} is wrong in forward mode\n"
+                f"  arguments:           {', '.join(str(x.shape) for x in self.inputs)}\n"
+                f"  results:             {self.shapes}\n"
+                f"  forward mode:        {got:.10g}\n"
+                f"  central differences: {expected:.10g}\n"
+                f"  difference:          {abs(got - expected):.3g}, allowed {allowed:.3g}"
+            )
 
     def _compare(self, scalar: Callable[..., Any], k: int, g: Array, level: int, scale: float) -> None:
         worst, wrong = (-1.0, ""), 0

@@ -14,6 +14,7 @@ import tinytensor as tt
 from tinytensor import graph
 from tinytensor.anomaly.writes import fingerprint
 from tinytensor.catalogue import FAMILIES
+from tinytensor.catalogue.entry import REFERENCE
 from tinytensor.primitive import TensorBase
 
 primitive = sys.modules[TensorBase.__module__]
@@ -167,7 +168,7 @@ def test_the_whole_catalogue_is_quiet_on_its_domain():
                 xs = [tt.tensor(a, requires_grad=True) for a in c.inputs(c.shapes[0], e.domain)]
                 with warnings.catch_warnings(), tt.detect_anomaly(writes=writes):
                     warnings.simplefilter("ignore")
-                    out = c.f(np, *xs)
+                    out = c.f(REFERENCE, *xs)
                     for o in out if isinstance(out, (tuple, list)) else (out,):
                         if isinstance(o, tt.Tensor) and o.requires_grad:
                             np.sum(np.abs(o) ** 2).backward(retain_graph=True)

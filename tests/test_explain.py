@@ -5,6 +5,7 @@ import pytest
 
 import tinytensor as tt
 from tinytensor.catalogue import FAMILIES
+from tinytensor.catalogue.entry import REFERENCE
 from tinytensor.explanation import Explanation
 from tinytensor.plot import explanation as picture
 
@@ -137,7 +138,7 @@ def test_forward_and_backward_agree_for_every_function(entry):
     """The tangent pushed forward through each rule against the walk; the catalogue's first case of each function."""
     case = entry.cases[0]
     xs = [tt.tensor(a, requires_grad=True) for a in case.inputs(case.shapes[-1], entry.domain)]
-    out = case.f(np, *xs)
+    out = case.f(REFERENCE, *xs)
     total = 0.0
     for o in out if isinstance(out, (tuple, list)) else (out,):
         if isinstance(o, tt.Tensor) and o.requires_grad:

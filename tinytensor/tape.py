@@ -83,8 +83,9 @@ def lift(x: Any, op: str, path: str, outer: bool) -> Any:
 
 def fresh_variable(array: Any, parent: Node | None = None) -> Any:
     """A tensor of ``array`` whose node is new."""
-    node = graph.leaf(array)
-    node.op, node.parents, node.saved, node.grad = _VARIABLE, (parent,), (None, None), False
+    node = Node()
+    node.seq, node.op, node.parents, node.saved = fresh(), _VARIABLE, (parent,), (None, None)
+    node.shape, node.dtype, node.grad = array.shape, array.dtype, False
     return wrap(array, node)
 
 
@@ -109,8 +110,8 @@ class Inputs:
         for n in places:
             x = args[n]
             if type(x) in _FLAT or is_leaf(x):
-                made = lift(x, op, f"argument {n}", outer)
-                self.arguments[n] = made
+                usual = type(x) is np.ndarray and x.dtype.kind == "f" and not LEVELS.get()
+                self.arguments[n] = made = fresh_variable(x) if usual else lift(x, op, f"argument {n}", outer)
                 self.leaves.append(x)
                 self.stand_ins.append(made)
                 self.trees.append((None, 1))
@@ -220,26 +221,25 @@ class Tape:
 
     def __init__(self, variables: list[Node], outs: list[Any], outer: bool) -> None:
         self.variables = variables
-        inner = [base(o) for o in outs]
-        nodes = [x._node if isinstance(x, TensorBase) and x._data.dtype.kind in "fc" else None for x in inner]
-        self.at = [i for i, node in enumerate(nodes) if node is not None]
-        self.roots: list[Node] = [node for node in nodes if node is not None]
+        self.at: list[int] = []
+        self.roots: list[Node] = []
+        for i, out in enumerate(outs):
+            x = base(out) if hasattr(out, "_inner") else out
+            if isinstance(x, TensorBase) and x._node is not None and x._data.dtype.kind in "fc":
+                self.at.append(i)
+                self.roots.append(x._node)
         targets = set(variables)
         floor = min([node.seq for node in variables], default=0) - 1
-        self.root = None if not self.roots else self.roots[0] if len(self.roots) == 1 else _joined(self.roots)
-        root = self.root
-        here = root is not None and root not in targets and root.op is not None and root.seq > floor
-        self.order = graph.history(root, stop=targets, floor=floor) if here else []  # type: ignore[arg-type]
-        self.lifted = outer and (
-            any(node.parents[0] is not None for node in variables)
-            or (root is not None and root not in targets and (root.op is None or root.seq <= floor))
-            or any(
-                p is not None and p not in targets and (p.op is None or p.seq <= floor)
-                for node in self.order
-                for p in node.parents
-            )
-        )
-        self.needed = reaching(self.order, targets)
+        self.root = root = None if not self.roots else self.roots[0] if len(self.roots) == 1 else _joined(self.roots)
+        self.order: list[Node] = []
+        outside = any(node.parents[0] is not None for node in variables)
+        if root is not None and root not in targets:
+            if root.op is None or root.seq <= floor:
+                outside = True
+            else:
+                self.order = graph.history(root, stop=targets, floor=floor)
+        self.needed, read = reaching(self.order, targets, floor)
+        self.lifted = outer and (outside or read)
 
     def pull(self, cotangents: list[Any], create_graph: bool, retain_graph: bool) -> list[Any]:
         """What arrives at the variables when the results (of which ``at`` says the numbers) get these cotangents."""
@@ -262,12 +262,17 @@ def _joined(roots: list[Node]) -> Node:
     return node
 
 
-def reaching(order: list[Node], targets: set[Node]) -> set[Node]:
-    """The targets, and the nodes of ``order`` that came from one of them."""
-    found = set(targets)
+def reaching(order: list[Node], targets: set[Node], floor: int) -> tuple[set[Node], bool]:
+    """The targets and the nodes of ``order`` that came from one of them; and whether a node read something else that
+    needs a gradient: a leaf, or what was there at the time ``floor``.
+    """
+    found, outside = targets.copy(), False
     for node in reversed(order):
         for p in node.parents:
+            if p is None:
+                continue
             if p in found:
                 found.add(node)
-                break
-    return found
+            elif p.op is None or p.seq <= floor:
+                outside = True
+    return found, outside

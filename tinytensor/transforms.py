@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from tinytensor.graph import recording, set_grad_enabled
-from tinytensor.ops.reductions import sum as total
 from tinytensor.primitive import TensorBase, wrap
 from tinytensor.tape import Inputs, Tape, array_of, base, handed_out, place, results, to_levels
 from tinytensor.trees import map_leaves, paths, same_structure, skeleton
@@ -83,20 +82,27 @@ def value_and_grad(
     >>> tt.value_and_grad(lambda x, y: x * y, argnums=(0, 1))(3.0, 4.0)
     (np.float64(12.0), (np.float64(4.0), np.float64(3.0)))
     """
+    return _differentiated(f, argnums, has_aux, create_graph, allow_unused)
+
+
+def _differentiated(
+    f: Function, argnums: int | Sequence[int], has_aux: bool = False, create_graph: bool | None = None,
+    allow_unused: bool | None = None, every: bool = False,
+) -> Function:  # fmt: skip
+    """What ``value_and_grad`` returns; with ``every`` for an f of any shape, and the gradient of its sum."""
     numbers, single = numbers_of(argnums), isinstance(argnums, (int, np.integer))
 
     @wraps(f)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         outer = recording() if create_graph is None else create_graph
-        places = [place(n, len(args), argnums, "grad") for n in numbers]
+        places = [n if 0 <= n < len(args) else place(n, len(args), argnums, "grad") for n in numbers]
         inputs = Inputs(args, places if single else list(dict.fromkeys(places)), "grad", outer)
-        with set_grad_enabled(True):
-            out = f(*inputs.arguments, **kwargs)
+        out = _called(f, inputs.arguments, kwargs)
         out, aux = _with_aux(out, "grad") if has_aux else (out, None)
-        _check_number(out)
+        _check_number(out, every)
         tape = Tape(inputs.nodes, [out], outer)
         lifted = tape.lifted or bool(create_graph)
-        seed = np.ones(array_of(out).shape, out.dtype) if tape.roots else None
+        seed = _ones(array_of(out)) if tape.roots else None
         arrived = tape.pull([wrap(seed, None) if lifted else seed], lifted, lifted)
         if allow_unused is False and None in arrived:
             raise _unused(inputs, arrived)
@@ -114,20 +120,40 @@ def value_and_grad(
     return value_and_gradient
 
 
+def _called(f: Function, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """What f returns, recorded."""
+    if recording():
+        return f(*args, **kwargs)
+    with set_grad_enabled(True):
+        return f(*args, **kwargs)
+
+
+_ONE: dict[Any, Any] = {np.dtype(kind): np.ones((), kind) for kind in ("f", "d")}
+for _one in _ONE.values():
+    _one.flags.writeable = False
+
+
+def _ones(like: Any) -> Any:
+    """The cotangent to start with."""
+    one = _ONE.get(like.dtype) if like.ndim == 0 else None
+    return np.ones(like.shape, like.dtype) if one is None else one
+
+
 def _with_aux(out: Any, op: str) -> tuple[Any, Any]:
     if not isinstance(out, tuple) or len(out) != 2:
         raise TypeError(f"{op}: with has_aux=True the function must return (value, aux), got {type(out).__name__}")
     return out
 
 
-def _check_number(out: Any) -> None:
+def _check_number(out: Any, every: bool) -> None:
     if isinstance(out, TensorBase):
         shape, dtype, size = out.shape, out.dtype, out.size  # type: ignore[attr-defined]
     else:
         array = np.asarray(out)
         shape, dtype, size = array.shape, array.dtype, array.size
-    if size != 1 or dtype.kind != "f":
-        hint = "take its real part, or abs" if dtype.kind == "c" and size == 1 else "reduce it with .sum() or .mean()"
+    if (size != 1 and not every) or dtype.kind != "f":
+        real = dtype.kind == "c" and (size == 1 or every)
+        hint = "take its real part, or abs" if real else "reduce it with .sum() or .mean()"
         raise TypeError(f"grad: the function must return one floating number, got shape {shape} of {dtype}; {hint}")
 
 
@@ -148,12 +174,13 @@ def elementwise_grad(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     >>> tt.elementwise_grad(np.sin)(np.array([0.0, np.pi]))
     array([ 1., -1.])
     """
+    both = _differentiated(f, argnums, every=True)
 
     @wraps(f)
-    def summed(*args: Any, **kwargs: Any) -> Any:
-        return total(f(*args, **kwargs))
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        return both(*args, **kwargs)[1]
 
-    return grad(summed, argnums)
+    return gradient
 
 
 def stop_gradient(tree: Any) -> Any:

@@ -4,8 +4,9 @@ Each file here that is named in ``WORKLOADS`` is one measurement. It has
 
 * ``cases(quick)``: what is compared, between which libraries, how often;
 * ``build(library, **options)``: called in a process of its own, makes a :class:`~benchmarks.job.Job`: an answer, by
-  which the libraries are compared before anything is timed, and a function that measures;
-* ``claims(result)``: the sentences that the numbers support, each with its target.
+  which the libraries are compared before anything is timed, and a function that measures (or many jobs, by name);
+* ``claims(result)``: the sentences that the numbers support, each with its target;
+* perhaps ``table(result)``: its part of RESULTS.md, where that is no table of cases and libraries.
 """
 
-WORKLOADS = ("moons", "operation", "memory", "chain", "imports", "batch", "anomaly")
+WORKLOADS = ("moons", "operation", "memory", "chain", "imports", "batch", "anomaly", "functions")

@@ -6,6 +6,7 @@ import argparse
 import datetime
 import importlib
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a few seconds, only to see that it runs: numbers mean "
                         "nothing, and are written only if --output says where")  # fmt: skip
     parser.add_argument("--without", action="append", default=[], metavar="LIBRARY", help="leave one out, as 'PyTorch'")
+    parser.add_argument("--only", type=lambda text: text.split(","), metavar="NAMES", help="of the workload `functions` "
+                        "only these, as np.sum,np.tanh; nothing is written unless --output says where")  # fmt: skip
     parser.add_argument("--report", action="store_true", help="measure nothing: table and figures from the JSON files")
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="write results/, RESULTS.md and images/ there instead"
@@ -33,10 +36,16 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
     options = parser.parse_args(given)
     if unknown := [name for name in options.workloads if name not in WORKLOADS]:
         parser.error(f"unknown workload {', '.join(unknown)}; there are {', '.join(WORKLOADS)}")
+    if options.only:
+        if options.workloads != ["functions"]:
+            parser.error("--only is for the workload `functions`: python -m benchmarks functions --only np.sum,np.tanh")
+        names = importlib.import_module("benchmarks.calls").calls()
+        if unknown := [name for name in options.only if name not in names]:
+            parser.error(f"no such function: {', '.join(unknown)}; they are called as in docs/functions.md")
     return options
 
 
-def measure(name: str, quick: bool, without: list[str]) -> dict[str, Any]:
+def measure(name: str, quick: bool, without: list[str], only: list[str] | None = None) -> dict[str, Any]:
     """Run one workload, and say what came out."""
     workload = importlib.import_module(f"benchmarks.{name}")
     result: dict[str, Any] = {
@@ -49,12 +58,16 @@ def measure(name: str, quick: bool, without: list[str]) -> dict[str, Any]:
     }
     for case in workload.cases(quick):
         print(f"  {case.label}", flush=True)
-        found = run(name, case, without)
+        found = run(name, case._replace(jobs=tuple(job for job in case.jobs if job in (only or case.jobs))), without)
         result["cases"].append(found)
+        if case.jobs:
+            continue
         for library, entry in found["libraries"].items():
             for unit in entry["rounds"][0]:
                 low, middle, high = (quantity(t, unit) for t in spread(numbers(found, library, unit)))
                 print(f"    {library:20s} {unit:18s} {middle:>10s}   ({low} – {high})", flush=True)
+    if only:
+        print("\n".join(line for line in workload.table(result) if line))
     if not result["cases"]:
         print("  cannot be measured on this system")
     result["claims"] = [
@@ -64,6 +77,12 @@ def measure(name: str, quick: bool, without: list[str]) -> dict[str, Any]:
         target = f"{c.bound} {plain(c.target)}: {verdict(c, result)}"
         print(f"  {c.text}: {plain(c.value.median)} {c.unit} ({target})", flush=True)
     return result
+
+
+def _json(result: dict[str, Any]) -> str:
+    """The result, indented, but lists of numbers on one line."""
+    text = json.dumps(result, indent=1) + "\n"
+    return re.sub(r"\[[-+.\w,\s]+\]", lambda found: " ".join(found[0].split()), text)
 
 
 def _warn_if_busy() -> None:
@@ -77,7 +96,7 @@ def _warn_if_busy() -> None:
 
 def main(given: list[str] | None = None) -> int:
     options = _arguments(given)
-    writes = not options.quick or options.output is not None
+    writes = not (options.quick or options.only) or options.output is not None
     home = options.output or ROOT / "benchmarks"
     images = options.output / "images" if options.output else ROOT / "docs" / "images"
     if not options.report:
@@ -85,7 +104,7 @@ def main(given: list[str] | None = None) -> int:
     for name in [] if options.report else options.workloads or WORKLOADS:
         print(name, flush=True)
         try:
-            result = measure(name, options.quick, options.without)
+            result = measure(name, options.quick, options.without, options.only)
         except Disagreement as error:
             print(f"the libraries disagree, so nothing was timed: {error}", file=sys.stderr)
             return 1
@@ -94,7 +113,7 @@ def main(given: list[str] | None = None) -> int:
             return 1
         if writes:
             (home / "results").mkdir(parents=True, exist_ok=True)
-            (home / "results" / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+            (home / "results" / f"{name}.json").write_text(_json(result))
     if not writes:
         return 0
     files = [home / "results" / f"{name}.json" for name in WORKLOADS]

@@ -16,7 +16,8 @@ ROOT = Path(__file__).parent.parent
 #: The module that a library is, where its name here is another one.
 MODULE = {"tinytensor Value": "tinytensor", "PyTorch": "torch", "PyTorch, 1 thread": "torch", "NumPy": "numpy",
           "NumPy by hand": "numpy", "tinytensor, anomaly mode": "tinytensor", "tinytensor, NaN only": "tinytensor",
-          "tinytensor, lines only": "tinytensor", "PyTorch, anomaly mode": "torch"}  # fmt: skip
+          "tinytensor, lines only": "tinytensor", "PyTorch, anomaly mode": "torch",
+          "HIPS autograd": "autograd", "MyGrad": "mygrad"}  # fmt: skip
 
 
 class Case(NamedTuple):
@@ -29,6 +30,8 @@ class Case(NamedTuple):
     seconds    how long a block lasts, at least one chunk of calls
     tolerance  how far an answer may differ, relative to the largest number in it
     fresh      a new process for every block, not one for all
+    jobs       names of many small jobs that each process has; see :func:`run_jobs`. Without: it has one
+    witness    who is not timed at those jobs, only says what is right
     """
 
     label: str
@@ -38,6 +41,8 @@ class Case(NamedTuple):
     seconds: float = 0.2
     tolerance: float = 1e-4
     fresh: bool = False
+    jobs: tuple[str, ...] = ()
+    witness: str = ""
 
 
 class Disagreement(Exception):
@@ -82,13 +87,22 @@ class Worker:
         self._process.wait()
 
 
-def run(workload: str, case: Case, without: Collection[str] = ()) -> dict[str, Any]:
-    """Measure one case: answers, versions and the numbers of every round, by library."""
-    wanted = [name for name in case.libraries if name not in without]
+def _present(case: Case, without: Collection[str]) -> tuple[list[str], list[str]]:
+    """The libraries of a case that are installed, and those that are not."""
+    every = (*case.libraries, *([case.witness] if case.witness else []))
+    wanted = [name for name in every if name not in without]
     present = [name for name in wanted if find_spec(MODULE.get(name, name))]
     missing = [name for name in wanted if name not in present]
     if missing:
         print(f"    not installed, left out: {', '.join(missing)}")
+    return present, missing
+
+
+def run(workload: str, case: Case, without: Collection[str] = ()) -> dict[str, Any]:
+    """Measure one case: answers, versions and the numbers of every round, by library."""
+    if case.jobs:
+        return run_jobs(workload, case, without)
+    present, missing = _present(case, without)
     found: dict[str, dict[str, Any]] = {name: {"rounds": []} for name in present}
     workers: dict[str, Worker] = {}
     try:
@@ -114,6 +128,76 @@ def run(workload: str, case: Case, without: Collection[str] = ()) -> dict[str, A
         "label": case.label, "options": case.options, "missing": missing, "rounds": case.rounds,
         "largest difference of answers": error, "libraries": found,
     }  # fmt: skip
+
+
+def run_jobs(workload: str, case: Case, without: Collection[str] = ()) -> dict[str, Any]:
+    """Measure many small jobs, the libraries in turn at each of them, and all of them again in each round.
+
+    The first library's answer must agree with the witness's; Disagreement otherwise. Another library that raises or
+    answers differently is not timed at that job: ``excluded`` says why. Nor are jobs that no other library has.
+    """
+    present, missing = _present(case, without)
+    workers: dict[str, Worker] = {}
+    found: dict[str, dict[str, Any]] = {}
+    excluded: dict[str, dict[str, str]] = {}
+    able: dict[str, list[str]] = {}
+    try:
+        for name in present:
+            workers[name] = Worker(workload, name, case.options)
+        for name in present:
+            found[name] = workers[name].read() | {"seconds": {}}
+        has = {name: set(entry.pop("jobs")) for name, entry in found.items()}
+        for job in case.jobs:
+            able[job], why = _able(job, case, {name: workers[name] for name in present if job in has[name]})
+            if why:
+                excluded[job] = why
+        for _ in range(case.rounds):
+            for job, names in able.items():
+                for name in names:
+                    taken = workers[name].ask(f"{case.seconds} {job}")["seconds"]
+                    found[name]["seconds"].setdefault(job, []).append(float(f"{taken:.4g}"))
+    finally:
+        for worker in workers.values():
+            worker.close()
+    return {
+        "label": case.label, "options": case.options, "missing": missing, "rounds": case.rounds,
+        "excluded": excluded, "libraries": {name: entry for name, entry in found.items() if name != case.witness},
+    }  # fmt: skip
+
+
+def _able(job: str, case: Case, workers: dict[str, Worker]) -> tuple[list[str], dict[str, str]]:
+    """Who is to be timed at a job, and why each of the others that have it is not."""
+    first, others = case.libraries[0], [name for name in case.libraries[1:] if name in workers]
+    replies = {name: workers[name].ask(f"answer {job}") for name in others}
+    if not any("answer" in reply for reply in replies.values()):
+        return [], {name: _problem(reply, reply, 0.0) for name, reply in replies.items()}
+    right = workers[first].ask(f"answer {job}")
+    if "answer" not in right:
+        raise Disagreement(f"{case.label}: {job}: {first}: {right['error']}")
+    if case.witness in workers:
+        witness = workers[case.witness].ask(f"answer {job}")
+        if problem := _problem(right, witness, case.tolerance):
+            raise Disagreement(f"{case.label}: {job}: {first} and {case.witness}: {problem}: {right}, {witness}")
+    why = {name: problem for name, reply in replies.items() if (problem := _problem(reply, right, case.tolerance))}
+    return [first, *(name for name in others if name not in why)], why
+
+
+def _problem(reply: dict[str, Any], right: dict[str, Any], tolerance: float) -> str:
+    """What is wrong with an answer, part by part; empty if nothing is."""
+    if "error" in reply:
+        return f"raises {reply['error']}"
+    if list(map(len, reply["answer"])) != list(map(len, right["answer"])):
+        return "other shapes"
+    parts = list(zip(reply["answer"], right["answer"], strict=True))
+    if any(a != a and b == b for part, wanted in parts for a, b in zip(part, wanted, strict=True)):
+        return "nan"
+    largest = max((abs(b) for _, wanted in parts for b in wanted if b == b), default=0.0)
+    worst = 0.0
+    for part, wanted in parts:
+        scale = max([1e-3 * largest, *(abs(b) for b in wanted if b == b)]) or 1.0  # rounding is not judged by itself
+        errors = [abs(a - b) / scale for a, b in zip(part, wanted, strict=True) if a != b and (a == a or b == b)]
+        worst = max([worst, *errors], key=lambda error: (error != error, error))
+    return "" if worst <= tolerance else f"differs by {worst:.1g}"
 
 
 def _agree(case: Case, found: dict[str, dict[str, Any]]) -> float | None:

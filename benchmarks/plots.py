@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import geometric_mean, median
 from typing import Any
 
+from benchmarks.functions import PEERS, ratios
 from benchmarks.harness import numbers, ratio, spread
 from benchmarks.report import plain, quantity
 
 #: Colour and marker of each library, the same in every figure.
 STYLE = {
     "tinytensor": ("#0072B2", "o"), "PyTorch": ("#D55E00", "s"), "tinytensor Value": ("#009E73", "^"),
+    "HIPS autograd": ("#D55E00", "s"), "MyGrad": ("#009E73", "^"),
     "micrograd": ("#CC79A7", "D"), "PyTorch, 1 thread": ("#E69F00", "v"), "NumPy by hand": ("#555555", "P"),
 }  # fmt: skip
 
@@ -25,9 +28,11 @@ def draw(results: list[dict[str, Any]], folder: Path) -> list[Path]:
     plt.rcParams.update({"font.size": 11, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": False})
     made = []
     for result in results:
-        figure = {"moons": _moons, "batch": _batch, "chain": _chain}.get(result["workload"])
+        figure = {"moons": _moons, "batch": _batch, "chain": _chain, "functions": _functions}.get(result["workload"])
         if figure is None or not result["cases"]:
             continue
+        if result["workload"] == "functions" and not any(_points(result).values()):
+            continue  # nobody to compare with
         fig = figure(result, plt)
         fig.text(0.99, 0.01, _footer(result), ha="right", va="bottom", fontsize=7.5, color="#666666")
         path = folder / f"benchmark-{result['workload']}.png"
@@ -40,10 +45,12 @@ def draw(results: list[dict[str, Any]], folder: Path) -> list[Path]:
 
 def _footer(result: dict[str, Any]) -> str:
     m = result["machine"]
-    torch = f", PyTorch {m['packages']['torch']}" if "torch" in m["packages"] else ""
-    return (
-        f"{m['processor']}, {m['cores']} cores; {m['python']}, NumPy {m['packages']['numpy']}{torch}; {result['date']}"
+    beside = (
+        {"autograd": "HIPS autograd", "mygrad": "MyGrad"} if result["workload"] == "functions" else {"torch": "PyTorch"}
     )
+    names = {"numpy": "NumPy", **beside}
+    packages = ", ".join(f"{title} {m['packages'][name]}" for name, title in names.items() if name in m["packages"])
+    return f"{m['processor']}, {m['cores']} cores; {m['python']}, {packages}; {result['date']}"
 
 
 def _moons(result: dict[str, Any], plt: Any) -> Any:
@@ -130,4 +137,39 @@ def _chain(result: dict[str, Any], plt: Any) -> Any:
     fig.get_layout_engine().set(rect=(0, 0.045, 1, 0.955))
     fig.canvas.draw()
     _name(ax, ends)
+    return fig
+
+
+def _points(result: dict[str, Any]) -> dict[tuple[str, str], list[float]]:
+    """Label of the case and peer -> the medians of its ratios, sorted."""
+    return {
+        (case["label"], peer): sorted(median(each) for each in ratios(case, peer).values())
+        for case in result["cases"]
+        for peer in PEERS
+    }
+
+
+def _functions(result: dict[str, Any], plt: Any) -> Any:
+    """Every function a dot, sorted by how many times more the peer needs; a panel for each size of arrays."""
+    points = _points(result)
+    labels = list(dict.fromkeys(label for label, _ in points))
+    fig, axes = plt.subplots(1, len(labels), figsize=(9, 4.4), sharey=True, layout="constrained", squeeze=False)
+    for ax, label in zip(axes[0], labels, strict=True):
+        for peer in PEERS:
+            found = points[label, peer]
+            if not found:
+                continue
+            color, marker = STYLE[peer]
+            name = f"{peer}: {len(found)} functions, geometric mean {plain(geometric_mean(found))}"
+            places = [(k + 0.5) / len(found) for k in range(len(found))]
+            ax.plot(places, found, linestyle="none", color=color, marker=marker, markersize=3.5, label=name)
+        ax.axhline(1, color="#333333", linewidth=1)
+        ax.set(yscale="log", title=label, xlabel="functions, sorted")
+        ax.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
+        ax.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
+        ax.grid(color="#dddddd", linewidth=0.7)
+        ax.set_axisbelow(True)
+        ax.legend(fontsize=8.5, loc="lower right", frameon=False)
+    axes[0][0].set_ylabel("times that tinytensor is faster (log scale)")
+    fig.get_layout_engine().set(rect=(0, 0.045, 1, 0.955))
     return fig

@@ -67,7 +67,8 @@ def markdown(results: list[dict[str, Any]]) -> str:
                 f"{c.bound} {plain(c.target)} | {verdict(c, result)} |"
             )
     for result in results:
-        lines += ["", f"## {result['workload']}", "", result["about"], *_table(result)]
+        table = getattr(importlib.import_module(f"benchmarks.{result['workload']}"), "table", _table)
+        lines += ["", f"## {result['workload']}", "", result["about"], *table(result)]
     return "\n".join(lines) + "\n"
 
 

@@ -555,3 +555,19 @@ def test_lines_are_those_of_the_user_not_of_the_package():
     assert z._node.line.expression == "np.var(x)"
     assert str(z._node.line).endswith("z = np.var(x)")
     assert "np.var(x)" in z._node.line.underlined()
+
+
+def test_forward_mode_is_watched():
+    ones = np.ones(2)
+    with pytest.raises(tt.AnomalyError, match="forward derivative of sqrt") as caught, tt.detect_anomaly():
+        tt.jvp(lambda v: np.sqrt(v) * 2, (np.array([1.0, 0.0]),), (ones,))
+    assert (caught.value.op, caught.value.index, caught.value.line.expression) == ("sqrt", (1,), "np.sqrt(v)")
+    with pytest.raises(tt.AnomalyError, match="forward derivative of sqrt") as caught, tt.detect_anomaly():
+        tt.jvp(lambda v: np.linalg.eigh(np.sqrt(v))[0], (np.zeros((2, 2)),), (np.ones((2, 2)),))
+    assert caught.value.index == (0, 0)
+    with pytest.raises(tt.AnomalyError, match="the tangent given is not finite"), tt.detect_anomaly():
+        tt.jvp(lambda v: v * 2, (ones,), (np.array([1.0, np.inf]),))
+    with tt.detect_anomaly():  # the branch that is not taken
+        assert tt.jvp(lambda v: np.where(v > 0, np.cbrt(v), v), (np.zeros(2),), (ones,))[1].tolist() == [1, 1]
+        tt.jvp(np.sin, (ones,), (ones,))
+    tt.jvp(np.sqrt, (np.zeros(2),), (ones,))

@@ -2,14 +2,18 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from benchmarks import WORKLOADS
 from benchmarks.__main__ import main
-from benchmarks.harness import Case, Claim, Disagreement, Spread, _agree, ratio, run, spread
+from benchmarks.calls import ROWS, SHORTER, Call
+from benchmarks.harness import Case, Claim, Disagreement, Spread, _able, _agree, ratio, run, spread
 from benchmarks.report import plain, quantity
+from tinytensor.catalogue import FAMILIES
+from tinytensor.catalogue.entry import ANY
 
-PEERS = ["PyTorch", "PyTorch, 1 thread", "micrograd"]
+PEERS = ["PyTorch", "PyTorch, 1 thread", "micrograd", "HIPS autograd", "MyGrad"]
 WITHOUT_PEERS = [part for name in PEERS for part in ("--without", name)]
 
 
@@ -28,7 +32,7 @@ def test_quick_run_of_everything_writes_json_table_and_figures(tmp_path):
         assert result["machine"]["packages"]["numpy"]
         assert f"## {name}\n" in table
         for case in result["cases"]:
-            for library, entry in case["libraries"].items():
+            for library, entry in case["libraries"].items() if name != "functions" else ():
                 assert len(entry["rounds"]) == case["rounds"], (name, library)
                 assert all(number >= 0 for block in entry["rounds"] for number in block.values())
     moons = read(tmp_path, "moons")["cases"][0]
@@ -70,6 +74,74 @@ def test_peers_compute_the_same(tmp_path):
     assert losses["tinytensor Value"]["answer"] == pytest.approx(losses["micrograd"]["answer"], rel=1e-12)
 
 
+@pytest.mark.peers
+def test_functions_are_compared_with_peers_that_have_them(tmp_path):
+    pytest.importorskip("autograd", reason="the peers extra is not installed")
+    pytest.importorskip("mygrad", reason="the peers extra is not installed")
+    pytest.importorskip("matplotlib")
+    only = "np.tanh,np.hypot,np.cbrt,np.floor,np.linalg.svd,tt.setitem,scipy.stats.norm.cdf,scipy.special.erfcx"
+    assert main(["functions", "--quick", "--output", str(tmp_path), "--only", only]) == 0
+    result = read(tmp_path, "functions")
+    for case in result["cases"]:
+        timed = {name: set(entry["seconds"]) for name, entry in case["libraries"].items()}
+        assert timed["HIPS autograd"] == {"np.tanh", "np.hypot", "np.linalg.svd", "scipy.stats.norm.cdf"}
+        assert timed["MyGrad"] == {"np.tanh", "np.cbrt", "tt.setitem"}
+        assert timed["tinytensor"] == timed["HIPS autograd"] | timed["MyGrad"]
+        assert case["excluded"]["np.cbrt"].keys() == {"HIPS autograd"}
+        assert "NoDerivative" in case["excluded"]["np.floor"]["HIPS autograd"]
+    assert len(result["claims"]) == 8
+    table = (tmp_path / "RESULTS.md").read_text()
+    assert "| `np.hypot` |" in table
+    assert "`tt.setitem`: raises TypeError" in table
+    assert (tmp_path / "images" / "benchmark-functions.png").exists()
+
+
+class Fake:
+    """A worker that knows its answers."""
+
+    def __init__(self, *answer):
+        self.reply = {"answer": list(answer)} if answer else {"error": "ValueError: no"}
+
+    def ask(self, question):
+        return self.reply
+
+
+def able(**workers):
+    case = Case("f", ("A", "B", "C"), {}, 1, tolerance=1e-6, jobs=("f",), witness="W")
+    return _able("f", case, workers)
+
+
+def test_peers_that_are_wrong_are_not_timed():
+    right = [1.0, float("nan")], [100.0]
+    assert able(A=Fake(*right), B=Fake(*right), W=Fake(*right)) == (["A", "B"], {})
+    assert able(A=Fake(*right), B=Fake([1.0, 1.0], [100.0]))[1] == {"B": "differs by nan"}
+    assert able(A=Fake(*right), B=Fake([1.0, float("nan")], [float("nan")]))[1] == {"B": "nan"}
+    assert able(A=Fake(*right), B=Fake([1.0], [100.0]))[1] == {"B": "other shapes"}
+    names, why = able(A=Fake([1.0]), B=Fake(), C=Fake([1.01]), W=Fake([1.0]))
+    assert (names, why) == (["A"], {"B": "raises ValueError: no", "C": "differs by 0.01"})
+    assert able(A=Fake([1.0]), B=Fake()) == ([], {"B": "raises ValueError: no"})  # nobody to compare with
+
+
+def test_we_must_be_right_before_peers_are_called_wrong():
+    with pytest.raises(Disagreement, match="A and W: differs by 0.01"):
+        able(A=Fake([1.01]), B=Fake([1.01]), W=Fake([1.0]))
+    with pytest.raises(Disagreement, match="A: ValueError: no"):
+        able(A=Fake(), B=Fake([1.01]))
+
+
+def test_calls_are_bound_to_the_function_itself_where_they_only_name_it():
+    assert Call("np.hypot", lambda m, x, y: m.hypot(x, y), {}, (ANY, ANY)).bind(np) is np.hypot
+    for f in (lambda m, x: m.sum(x, 0), lambda m, x: m.sum(x, axis=0), lambda m, x: m.sum(x > 0), lambda m, x: x):
+        assert Call("np.sum", f, {}, (ANY,)).bind(np)(np.eye(2)) is not None
+        assert Call("np.sum", f, {}, (ANY,)).bind(np) is not np.sum
+    assert Call("np.sum", lambda m, x: m.sum(x, 0), {}, (ANY,)).bind(np)(np.eye(2)).tolist() == [1, 1]
+
+
+def test_every_row_of_calls_belongs_to_an_entry():
+    names = {e.name for family in FAMILIES.values() for e in family}
+    assert {name.partition("(")[0] for name in (*ROWS, *SHORTER)} <= names
+
+
 def test_wrong_answers_stop_the_run():
     case = Case("sum", ("A", "B"), {}, 1, tolerance=1e-6)
     assert _agree(case, {"A": {"answer": [100.0, 1.0]}, "B": {"answer": [100.0, 1.00001]}}) == pytest.approx(1e-7)
@@ -94,6 +166,16 @@ def test_unknown_workload(capsys):
     with pytest.raises(SystemExit):
         main(["mooons"])
     assert "unknown workload mooons; there are moons, operation" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [(["--only", "np.sum"], "for the workload"), (["functions", "--only", "np.sun"], "no such function: np.sun")],
+)
+def test_only_some_functions(given, message, capsys):
+    with pytest.raises(SystemExit):
+        main(given)
+    assert message in capsys.readouterr().err
 
 
 def test_statistics():

@@ -32,7 +32,7 @@ class Call:
     def ways(self) -> list[Any]:
         """The namespaces whose functions take tensors."""
         if self.entry.name.startswith("tt.") or self.entry.name.startswith(
-            ("scipy.linalg", "scipy.stats", "scipy.sparse")
+            ("scipy.linalg", "scipy.stats", "scipy.sparse", "scipy.signal", "scipy.integrate")
         ):
             return [tt]
         if self.entry.name.startswith("scipy.special") and not isinstance(find(REFERENCE, self.entry.name), np.ufunc):

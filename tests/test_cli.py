@@ -356,7 +356,7 @@ def test_fuzz_prints_the_smallest_failing_program(monkeypatch):
     assert "import numpy as np" in done.stdout
 
 
-@pytest.mark.parametrize("options", [["--examples", 0], ["--lines", 0], ["--seed", -1], ["--against", "torch"]])
+@pytest.mark.parametrize("options", [["--examples", 0], ["--lines", 0], ["--seed", -1], ["--against", "jax"]])
 def test_fuzz_refuses_what_it_cannot_do(options):
     done = call("fuzz", *options)
     assert done.exit_code == 2

@@ -404,3 +404,55 @@ def test_bincount():
     assert np.bincount(tt.tensor([1, 1])).tolist() == [0, 2]
     with pytest.raises(ValueError, match="expected that of x"):
         np.bincount([0, 1], weights=w)
+
+
+# ------------------------------------------------------------------------------------------------- integers beside tensors
+
+
+@pytest.mark.parametrize("kind", ["u1", "i1", "i8"])
+def test_squares_of_integers_do_not_overflow(kind: str) -> None:
+    k = np.array({"u1": [200, 17], "i1": [-128, 100], "i8": [2**40, -(2**40)]}[kind], kind)
+    y = np.array([1.5, 20.0])
+    for f in (np.arctan2, np.hypot):
+        for first in (True, False):
+            of_tensor = tt.grad(lambda t, f=f, first=first: np.sum(f(t, k) if first else f(k, t)))(y)
+            of_floats = tt.grad(lambda t, f=f, first=first: np.sum(f(t, k * 1.0) if first else f(k * 1.0, t)))(y)
+            np.testing.assert_allclose(of_tensor, of_floats, rtol=1e-15)
+
+
+def test_a_power_with_the_smallest_exponent() -> None:
+    """y − 1 wrapped around to 127."""
+    x, y = np.array([2.5]), np.array([-128], np.int8)
+    np.testing.assert_allclose(tt.grad(lambda t: np.sum(t**y))(x), -128 * x**-129.0)
+
+
+def test_powers_of_halves_with_an_exponent_in_double_precision() -> None:
+    x, y = np.array([1.1, 0.7], np.float16), np.array(1.5)
+    exact = np.sum(x.astype(float) ** y * np.log(x.astype(float)))
+    np.testing.assert_allclose(tt.grad(lambda t: np.sum(np.power(x, t)))(y), exact, rtol=1e-14)
+
+
+def test_numbers_among_the_choices_are_weak() -> None:
+    x = np.array([-1.0, 0.5, 2.0], np.float32)
+    for f in (
+        lambda t: np.select([t < 0, t < 1], [t, 1.5], default=2),
+        lambda t: np.choose([0, 1, 0], [t, 1.5]),
+    ):
+        assert f(tt.tensor(x)).dtype == f(x).dtype == np.float32
+    wide = np.array([1.5, 2.5, 3.5])
+    assert np.select([x < 0], [tt.tensor(x)], wide).dtype == np.select([x < 0], [x], wide).dtype == float
+
+
+def test_piecewise_of_a_number() -> None:
+    assert tt.grad(lambda t: np.piecewise(t, t > 0, [lambda v: v * v, 0.0]))(3.0) == 6
+
+
+def test_the_whole_part_of_integers_is_a_float() -> None:
+    for kind in (np.int64, np.int8, bool):
+        x = np.array([1, 0, 1], kind)
+        assert [p.dtype for p in np.modf(tt.tensor(x))] == [p.dtype for p in np.modf(x)]
+
+
+def test_hypot_has_second_derivatives_at_the_origin() -> None:
+    assert tt.grad(tt.grad(np.hypot))(0.0, 0.0) == 0
+    check_grads(np.hypot, np.array([3.0, 0.0]), np.array([4.0, 1.0]))

@@ -197,3 +197,24 @@ def test_after_backward():
     y.backward()
     with pytest.raises(RuntimeError, match="explain the result before it"):
         tt.explain(y, x[0])
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        lambda w: np.real(np.exp(1j * w)).sum(),
+        lambda w: np.sum(np.abs(np.fft.rfft(w)) ** 2),
+        lambda w: np.sum(np.imag(np.conj(1j * w) * (w + 2j))),
+    ],
+)
+def test_complex_numbers_on_the_way(program):
+    w = tt.tensor([1.0, -2.0, 0.5], requires_grad=True)
+    loss = program(w)
+    found = tt.explain(loss, w[1], paths=50)
+    loss.backward()
+    assert np.isclose(found.derivative, w.grad[1])
+    assert np.isclose(found.forward, w.grad[1])
+    assert found.complete
+    assert np.isclose(sum(path.product for path in found.paths), w.grad[1])
+    assert str(found)
+    assert found.draw()

@@ -309,3 +309,66 @@ def test_ranks_and_permutations_are_constants():
     assert not L.matrix_rank(x).requires_grad
     assert tt.linalg.lu_factor(x)[1].dtype.kind == "i"
     assert not tt.linalg.lu_factor(x)[1].requires_grad
+
+
+# ------------------------------------------------------------------------------------------- SciPy's, where it is delicate
+
+
+def real_loss(f, *arrays):
+    """Σ Re(w f): a real loss of complex matrices."""
+    shape = f(*arrays).shape
+    w = np.random.default_rng(7).standard_normal((2, *shape))
+    return lambda *xs: np.sum(np.real(f(*xs) * (w[0] + 1j * w[1])))
+
+
+def complex_matrices(*shapes):
+    rng = np.random.default_rng(3)
+    return [rng.standard_normal(s) + 1j * rng.standard_normal(s) + (3 * np.eye(s[-1]) if s[-2:] == (3, 3) else 0) for s in shapes]  # fmt: skip
+
+
+def _cho_solve(x, y, lower):
+    return tt.linalg.cho_solve(tt.linalg.cho_factor(np.matmul(x, np.conj(x.mT)), lower), y)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, y: tt.linalg.solve_triangular(x, y, "C"),
+        lambda x, y: tt.linalg.solve_triangular(x, y, 2, lower=True, unit_diagonal=True),
+        lambda x, y: _cho_solve(x, y, False),
+        lambda x, y: _cho_solve(x, y, True),
+        lambda x, y: tt.linalg.lu_solve(tt.linalg.lu_factor(x), y, 2),
+        lambda x, y: tt.linalg.solve_continuous_lyapunov(x, np.matmul(y, np.conj(y.mT))),
+        lambda x, y: tt.linalg.solve_discrete_lyapunov(x, np.matmul(y, np.conj(y.mT))),
+    ],
+)
+def test_systems_of_complex_matrices(f):
+    x, y = complex_matrices((2, 3, 3), (3, 2))
+    loss = real_loss(f, x, y)
+    parts = x.real, x.imag, y.real, y.imag
+    check_grads(lambda a, b, c, d: loss(a + 1j * b, c + 1j * d), *[np.ascontiguousarray(p) for p in parts], order=2)
+
+
+def test_sylvester_broadcasts():
+    x, y, q = (
+        RNG.standard_normal((2, 1, 3, 3)) + 3 * np.eye(3),
+        RNG.standard_normal((2, 2)) + 3 * np.eye(2),
+        np.ones((3, 2)),
+    )
+    check_grads(tt.linalg.solve_sylvester, x, y, q, order=2)
+
+
+@pytest.mark.parametrize("f", [tt.linalg.sqrtm, lambda x: tt.linalg.lu(x)[2], lambda x: np.linalg.eig(x)[1]])
+@pytest.mark.parametrize("shape", [(0, 3, 3), (0, 0)])
+def test_empty_stacks_of_matrices(f, shape):
+    for kind in (float, complex):
+        x = np.zeros(shape, kind)
+        assert tt.grad(lambda x: np.sum(np.real(f(x))))(x).shape == shape
+
+
+def test_logm_of_a_matrix_with_a_negative_eigenvalue():
+    """The blocks of the second derivative have it twice: rounding must not put one on each side of the cut."""
+    x = np.array([[-2.0, 1, 0], [0, 1, 2], [1, 0, 3]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        check_grads(real_loss(tt.linalg.logm, x), x, order=2)

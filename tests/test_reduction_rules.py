@@ -297,3 +297,117 @@ def test_corrcoef_with_itself_is_flat() -> None:
     x = np.array([[1.0, 2.0, 4.0], [3.0, 1.0, 0.0]])
     got = tt.grad(lambda a: np.corrcoef(a)[0, 0])(x)
     np.testing.assert_allclose(got, 0, atol=1e-15)
+
+
+# -------------------------------------------------------------------------------------- numbers, and NumPy's signatures
+
+
+SCANS = (np.cumsum, np.cumprod, np.nancumsum, np.nancumprod, np.cumulative_sum, np.cumulative_prod)
+
+
+@pytest.mark.parametrize("axis", [0, -1])
+@pytest.mark.parametrize(
+    "f",
+    [np.sum, np.prod, np.max, np.min, np.nansum, np.nanprod, np.nanmax, np.nanmin, *SCANS],
+    ids=lambda f: f.__name__,
+)
+def test_axis_0_of_a_number(f: Any, axis: int) -> None:
+    """NumPy's reductions take it, so that the gradient must."""
+    t = tt.tensor(1.5, requires_grad=True)
+    out = f(t, axis=axis)
+    assert out.shape == f(np.array(1.5), axis=axis).shape
+    out.sum().backward()
+    assert t.grad == 1
+
+
+@pytest.mark.parametrize("f", [np.mean, np.var, np.std, np.nanmean, np.nanvar, np.nanstd], ids=lambda f: f.__name__)
+def test_a_dtype_that_cannot_hold_the_result(f: Any) -> None:
+    with pytest.raises(TypeError, match=rf"{f.__name__}: dtype=int64 cannot hold its result"):
+        f(tt.tensor([1, 2, 4]), dtype=int)
+    if f not in (np.mean, np.nanmean):
+        with pytest.raises(TypeError, match="dtype=complex128 cannot hold"):
+            f(tt.ones(3), dtype=complex)
+
+
+def test_numpys_positions_after_the_axis() -> None:
+    """``out`` stands there, which was taken for keepdims."""
+    x = np.arange(6.0).reshape(2, 3)
+    t, out = tt.tensor(x), np.zeros(3)
+    for f in (np.median, np.nanmedian, np.ptp, np.nanmax, np.nanmin, np.argmax, np.argmin, np.nanargmax, np.nanargmin):
+        with pytest.raises(TypeError, match=rf"{f.__name__}\(\) does not take out="):
+            f(t, 0, out)
+        assert f(t, 0, None).tolist() == f(x, 0).tolist()
+    for f in (np.quantile, np.percentile, np.nanquantile, np.nanpercentile):
+        with pytest.raises(TypeError, match=r"does not take out="):
+            f(t, 0.5, 0, out)
+        more = (0.5, 0, None, False, "lower", True)
+        assert f(t, *more).tolist() == f(x, *more).tolist()
+    assert np.median(t, 0, None, False, True).shape == np.ptp(t, 0, None, True).shape == (1, 3)
+
+
+def test_nanmax_with_where_and_initial() -> None:
+    x = np.array([[1.0, NAN, 4.0], [3.0, 7.0, NAN]])
+    there = np.array([[True, True, False], [True, True, True]])
+    options = {"axis": 1, "where": there, "initial": 2.0}
+    t = tt.tensor(x)
+    assert np.nanmax(t, **options).tolist() == np.nanmax(x, **options).tolist() == [2, 7]
+    assert np.nanmin(t, **options).tolist() == np.nanmin(x, **options).tolist() == [1, 2]
+    assert grad(lambda a: np.nanmax(a, **options), x) == [[0, 0, 0], [0, 1, 0]]
+    assert grad(lambda a: np.nanmin(a, **options), x) == [[1, 0, 0], [0, 0, 0]]
+    assert grad(lambda a: np.nanmax(a, initial=7.0), x) == [[0, 0, 0], [0, 0.5, 0]]
+
+
+def test_nanvar_with_where_has_numpys_nan() -> None:
+    x, there = np.array([[1.0, NAN, 4.0], [3.0, 7.0, 2.0]]), np.array([[True, True, False], [True, True, True]])
+    for f in (np.nanvar, np.nanstd):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            expected = f(x, axis=1, ddof=1, where=there)
+            np.testing.assert_array_equal(f(tt.tensor(x), axis=1, ddof=1, where=there).data, expected)
+        assert np.isnan(expected).tolist() == [True, False]
+        check_grads(
+            lambda a, f=f: f(np.where(np.isnan(x), NAN, a), axis=1, where=there)[1:], np.where(np.isnan(x), 0, x)
+        )
+
+
+# ------------------------------------------------------------------------------------------------ weights and covariances
+
+
+def test_cov_has_gradients_of_its_aweights() -> None:
+    x, w = np.random.default_rng(0).normal(size=(2, 4)), np.array([0.5, 1.0, 2.0, 1.5])
+    for options in ({}, {"ddof": 0}, {"fweights": [1, 2, 1, 3]}):
+        check_grads(lambda a, b, options=options: np.cov(a, aweights=b, **options), x, w)
+    with pytest.raises(TypeError, match="fweights are counts"):
+        np.cov(tt.tensor(x), fweights=tt.ones(4, requires_grad=True))
+
+
+def test_cov_keeps_the_dtype_asked_for() -> None:
+    x = np.random.default_rng(0).normal(size=(2, 4))
+    for f in (np.cov, np.corrcoef):
+        assert f(tt.tensor(x), dtype=np.float32).dtype == f(x, dtype=np.float32).dtype == np.float32
+
+
+def test_the_columns_of_a_single_row() -> None:
+    """Five variables, each observed once: as NumPy since 2.2."""
+    x = np.arange(5.0).reshape(1, 5)
+    assert np.array_equal(np.cov(tt.tensor(x), rowvar=False, ddof=0), np.zeros((5, 5)))
+
+
+def test_a_histogram_with_weights_has_no_automatic_bins() -> None:
+    with pytest.raises(TypeError, match="not supported for weighted data"):
+        np.histogram(np.arange(4.0), "auto", weights=tt.ones(4, requires_grad=True))
+
+
+def test_modes_of_convolutions_are_whole_words() -> None:
+    for f in (np.convolve, np.correlate):
+        with pytest.raises(ValueError, match="mode must be 'full', 'same' or 'valid', got 'fool'"):
+            f(tt.ones(3), tt.ones(2), "fool")
+
+
+def test_apply_along_axis_takes_what_numpy_takes() -> None:
+    x = np.arange(6.0).reshape(2, 3)
+    for f in (lambda r: 1.0, lambda r: [r[0], r[1] * r[2]], lambda r: ((r[0], 2.0), (r[1], 3.0))):
+        out = np.apply_along_axis(f, 1, tt.tensor(x, requires_grad=True))  # type: ignore[call-overload]
+        assert type(out) is tt.Tensor
+        assert np.array_equal(out.data, np.apply_along_axis(f, 1, x))
+    assert grad(lambda x: np.apply_along_axis(lambda r: [r[0], r[1] * r[2]], 1, x), x) == [[1, 2, 1], [1, 5, 4]]

@@ -383,3 +383,69 @@ def test_integers_cannot_take_what_has_a_gradient() -> None:
         np.put(t, [0], leaf(1))
     t[0] = leaf(1)[0].detach()
     assert t.tolist() == [1, 2, 3]
+
+
+# -------------------------------------------------------------------------------------------------------------- numbers
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda t: np.repeat(t, 3, axis=0),
+        lambda t: np.repeat(t, 3, axis=-1),
+        lambda t: np.take(t, [0, 0, 0], axis=0),
+        lambda t: np.take(t, 0, axis=-1) * 3,
+        lambda t: np.pad(t, 2, mode="edge") * 3,
+        lambda t: np.pad(t, 2, mode="reflect") * 3,
+        lambda t: np.pad(t, 2, mode="linear_ramp") * 3,
+    ],
+)
+def test_functions_that_take_a_number_have_its_gradient(f: Any) -> None:
+    t = tt.tensor(1.5, requires_grad=True)
+    out = f(t)
+    assert np.array_equal(out.data, f(np.array(1.5)))
+    out.sum().backward()
+    assert t.grad == 3
+
+
+@pytest.mark.parametrize(
+    "mode", ["linear_ramp", "mean", "median", "maximum", "minimum", "edge", "reflect", "symmetric"]
+)
+def test_padded_integers_stay_integers(mode: Any) -> None:
+    x = np.array([[5, 1, 2], [7, 3, 8]])
+    out = np.pad(tt.tensor(x), 2, mode=mode)
+    assert out.dtype == x.dtype
+    assert np.array_equal(out.data, np.pad(x, 2, mode=mode))
+
+
+# ---------------------------------------------------------------------------------------------------- names of arguments
+
+
+def test_arrays_stay_arrays_whatever_their_arguments_are_called() -> None:
+    """NumPy's names, PyTorch's and our own."""
+    x = np.array([[3.0, 1.0], [2.0, 5.0]])
+    for out, expected in (
+        (tt.searchsorted(a=x[1], v=x), np.searchsorted(x[1], x)),
+        (tt.delete(arr=x, obj=0, axis=1), np.delete(x, 0, 1)),
+        (tt.ptp(x=x, dim=0), np.ptp(x, 0)),
+        (tt.average(x, dim=0, keepdim=True), np.average(x, 0, keepdims=True)),
+        (tt.histogram(a=x, bins=2)[0], np.histogram(x, 2)[0]),
+    ):
+        assert type(out) is np.ndarray
+        assert np.array_equal(out, expected)
+    with pytest.raises(TypeError, match="foo"):
+        tt.ptp(x, foo=1)
+
+
+def test_numpys_names_of_inputs() -> None:
+    t = tt.tensor([0.0, 4.0, 9.0], requires_grad=True)
+    for out in (
+        np.unwrap(p=t),
+        np.real(val=t),
+        np.trim_zeros(filt=t),
+        np.sort(a=t),
+        np.diag(v=t),
+        np.tile(A=t, reps=2),
+    ):
+        assert out.requires_grad
+    assert np.angle(z=t).shape == (3,)

@@ -304,3 +304,50 @@ def test_sparse_messages() -> None:
     with pytest.raises(TypeError, match="integers"):
         tt.sparse.csr_array(([1.0], [0.5], [0, 1]))
     assert repr(tt.sparse.csr_array(PLACES)) == "csr_array(8 values of float64, shape=(4, 5))"
+
+
+# ------------------------------------------------------------------------------------------------ extreme arguments
+
+
+@pytest.mark.parametrize(
+    ("f", "exact", "points"),
+    [
+        (special.erfcx, lambda x: mpmath.exp(x * x) * mpmath.erfc(x), [-3.0, 0.5, 11.9, 12.1, 30.0, 1e4, 1e5]),
+        (special.dawsn, lambda x: mpmath.exp(-x * x) * mpmath.erfi(x) * mpmath.sqrt(mpmath.pi) / 2, [0.5, 11.9, -12.1, 750.0, 1e3]),
+        (special.log_ndtr, lambda x: mpmath.log(mpmath.erfc(-x / mpmath.sqrt(2)) / 2), [3.0, -3.0, -16.9, -17.1, -1e3, -9e3]),
+        (special.rgamma, mpmath.rgamma, [1e-20, 1e-8, 0.05, 0.3, 4.0]),
+        (special.spence, lambda x: mpmath.re(mpmath.polylog(2, 1 - x)), [1e-20, 1e-3, 0.49, 0.51, 3.0]),
+        (special.cotdg, lambda x: mpmath.cot(x * mpmath.pi / 180), [1e-8, -1e-8, 30.0, 100.0]),
+        (special.j1, lambda x: mpmath.besselj(1, x), [1e-12, 1e-8, -1e-5, 0.02, 0.04, 5.0]),
+        (special.i1, lambda x: mpmath.besseli(1, x), [1e-12, 1e-8, -1e-5, 0.02, 0.04, 5.0]),
+        (lambda x: special.iv(1, x), lambda x: mpmath.besseli(1, x), [1e-8, 1e-5, 0.02, 5.0]),
+        (lambda x: special.jv(3.5, x), lambda x: mpmath.besselj(3.5, x), [1e-2, 0.5, 5.0]),
+    ],
+)  # fmt: skip
+def test_first_and_second_derivatives_lose_no_digits(f: Any, exact: Any, points: list[float]) -> None:
+    first = tt.grad(f)
+    with mpmath.workdps(120):
+        for x in points:
+            z, h = mpmath.mpf(x), abs(mpmath.mpf(x)) / 10**15
+            low, here, high = exact(z - h), exact(z), exact(z + h)
+            assert np.isclose(first(x), float((high - low) / (2 * h)), rtol=1e-8, atol=0), x
+            assert np.isclose(tt.grad(first)(x), float((high - 2 * here + low) / h**2), rtol=1e-8, atol=0), x
+
+
+def test_far_out_in_arrays_and_in_float32() -> None:
+    x = np.array([-3.0, 0.5, 13.0, 1e4])
+    for f in (special.erfcx, special.dawsn, special.log_ndtr):
+        third = tt.grad(lambda v, f=f: tt.grad(lambda u: tt.grad(lambda w: f(w).sum())(u).sum())(v).sum())
+        assert np.isfinite(third(x)).all()
+        g32 = tt.grad(lambda v, f=f: f(v).sum())(x.astype(np.float32))
+        assert g32.dtype == np.float32
+        assert np.allclose(g32, tt.grad(lambda v, f=f: f(v).sum())(x), rtol=1e-4)
+
+
+def test_i1e_where_scipys_ive_gives_up() -> None:
+    assert np.isclose(tt.grad(special.i1e)(1e10), -0.5e-15 / np.sqrt(2 * np.pi), rtol=1e-5)
+
+
+def test_psi_of_complex_numbers_says_that_polygamma_is_real() -> None:
+    with pytest.raises(TypeError, match="psi: SciPy's polygamma"):
+        tt.grad(lambda z: np.real(special.psi(z)))(1 + 1j)

@@ -20,7 +20,9 @@ from tinytensor.creation import (
     eye,
     full,
     full_like,
+    geomspace,
     linspace,
+    logspace,
     manual_seed,
     ones,
     ones_like,
@@ -31,6 +33,7 @@ from tinytensor.creation import (
     zeros_like,
 )
 from tinytensor.graph import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from tinytensor.ops.building import array, asarray
 from tinytensor.ops.complex import angle, conj, imag, real, real_if_close
 from tinytensor.ops.contraction import einsum, tensordot
 from tinytensor.ops.elementwise import (
@@ -194,7 +197,65 @@ from tinytensor.tensor import Tensor, from_numpy, tensor
 from tinytensor.transforms import elementwise_grad, grad, stop_gradient, value_and_grad, vjp
 
 if TYPE_CHECKING:
-    from tinytensor import data, fft, io, linalg, nn, optim, plot, scalar, sparse, special, stats, testing
+    from numpy import (
+        all,
+        allclose,
+        any,
+        array_equal,
+        array_equiv,
+        diag_indices_from,
+        equal,
+        greater,
+        greater_equal,
+        histogram2d,
+        histogramdd,
+        isclose,
+        iscomplex,
+        iscomplexobj,
+        isfinite,
+        isin,
+        isinf,
+        isnan,
+        isneginf,
+        isposinf,
+        isreal,
+        isrealobj,
+        less,
+        less_equal,
+        logical_and,
+        logical_not,
+        logical_or,
+        logical_xor,
+        ndim,
+        not_equal,
+        ravel_multi_index,
+        result_type,
+        shape,
+        signbit,
+        size,
+        unique_all,
+        unique_counts,
+        unique_inverse,
+        unique_values,
+        unravel_index,
+    )
+
+    from tinytensor import (
+        data,
+        fft,
+        integrate,
+        io,
+        linalg,
+        nn,
+        optim,
+        plot,
+        scalar,
+        signal,
+        sparse,
+        special,
+        stats,
+        testing,
+    )
     from tinytensor.anomaly import AnomalyError, detect_anomaly, trace_lines
     from tinytensor.batching import vmap
     from tinytensor.catalogue.table import supported
@@ -203,6 +264,7 @@ if TYPE_CHECKING:
     from tinytensor.explanation import explain
     from tinytensor.forward import hvp, jvp, linearize
     from tinytensor.nn.parameter import get_default_dtype, set_default_dtype
+    from tinytensor.ops.activations import elu, glu, hardtanh, selu, softsign
     from tinytensor.ops.decompositions import eigh
     from tinytensor.ops.diagonals import (
         diag,
@@ -215,10 +277,37 @@ if TYPE_CHECKING:
         triu_indices_from,
     )
     from tinytensor.ops.missing import nancumprod, nancumsum, nanmax, nanmean, nanmin, nanprod, nanstd, nansum, nanvar
+    from tinytensor.ops.names import amax, amin, concat, conjugate, permute_dims
     from tinytensor.ops.norms import trace
     from tinytensor.ops.padding import pad
     from tinytensor.ops.placing import copyto, fill_diagonal, place, put, put_along_axis, putmask
-    from tinytensor.ops.polynomial import polyadd, polyder, polyint, polymul, polysub, polyval, vander
+    from tinytensor.ops.polynomial import (
+        poly,
+        polyadd,
+        polyder,
+        polydiv,
+        polyfit,
+        polyint,
+        polymul,
+        polysub,
+        polyval,
+        roots,
+        vander,
+    )
+    from tinytensor.ops.reciprocals import (
+        arccot,
+        arccoth,
+        arccsc,
+        arccsch,
+        arcsec,
+        arcsech,
+        cot,
+        coth,
+        csc,
+        csch,
+        sec,
+        sech,
+    )
     from tinytensor.ops.selection import (
         argpartition,
         argsort,
@@ -267,38 +356,45 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "AnomalyError", "Generator", "Tensor", "Value", "abs", "absolute", "acos", "acosh", "add", "add_at", "angle",
-    "append", "apply_along_axis", "apply_over_axes", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan",
-    "arctan2", "arctanh", "argmax", "argmin", "argpartition", "argsort", "argwhere", "around", "array_split",
-    "asin", "asinh", "astype", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "average",
-    "bincount", "block", "broadcast_arrays", "broadcast_to", "cat", "cbrt", "ceil", "checkpoint", "choose", "clip",
-    "column_stack", "compress", "concatenate", "conj", "convolve", "copy", "copysign", "copyto", "corrcoef",
-    "correlate", "cos", "cosh", "count_nonzero", "cov", "cross", "cumprod", "cumsum", "cumulative_prod",
-    "cumulative_sum", "custom_vjp", "data", "deg2rad", "degrees", "delete", "detect_anomaly", "diag", "diagflat",
-    "diagonal", "diff", "digitize", "div0", "divide", "divmod", "dot", "draw_dot", "dsplit", "dstack", "ediff1d",
-    "eigh", "einsum", "elementwise_grad", "empty", "empty_like", "enable_grad", "exp", "exp2", "expand_dims",
-    "explain", "expm1", "extract", "eye", "fabs", "fft", "fill_diagonal", "fix", "flatnonzero", "flip", "fliplr",
-    "flipud", "float_power", "floor", "floor_divide", "fmax", "fmin", "fmod", "frexp", "from_numpy", "full",
-    "full_like", "get_default_dtype", "getitem", "grad", "gradient", "heaviside", "hessian", "histogram",
-    "histogram_bin_edges", "hsplit", "hstack", "hvp", "hypot", "i0", "imag", "inner", "insert", "interp", "io",
-    "is_grad_enabled", "ix_", "jacfwd", "jacobian", "jacrev", "jvp", "kron", "ldexp", "leaky_relu", "lexsort",
-    "linalg", "linear", "linearize", "linspace", "log", "log10", "log1p", "log2", "log_softmax", "logaddexp",
-    "logaddexp2", "logsumexp", "make_diagonal", "manual_seed", "matmul", "matrix_transpose", "matvec", "max",
-    "maximum", "mean", "median", "meshgrid", "min", "minimum", "mod", "modf", "moveaxis", "mul0", "multiply",
-    "nan_to_num", "nanargmax", "nanargmin", "nancumprod", "nancumsum", "nanmax", "nanmean", "nanmedian", "nanmin",
-    "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum", "nanvar", "negative", "nextafter", "nn",
-    "no_grad", "nonzero", "ones", "ones_like", "optim", "outer", "pad", "partition", "percentile", "piecewise",
-    "place", "plot", "polyadd", "polyder", "polyint", "polymul", "polysub", "polyval", "positive", "pow", "power",
-    "primitive", "prod", "ptp", "put", "put_along_axis", "putmask", "quantile", "rad2deg", "radians", "rand",
-    "randn", "ravel", "real", "real_if_close", "reciprocal", "relu", "remainder", "repeat", "reshape", "resize",
-    "rint", "rng", "roll", "rollaxis", "rot90", "round", "scalar", "scatter", "searchsorted", "select",
-    "set_default_dtype", "set_grad_enabled", "setitem", "sigmoid", "sign", "sin", "sinc", "sinh",
-    "sliding_window_view", "softmax", "softplus", "sort", "spacing", "sparse", "special", "split", "sqrt", "square",
-    "squeeze", "stack", "stats", "std", "stop_gradient", "subtract", "sum", "supported", "swapaxes", "take",
-    "take_along_axis", "tan", "tanh", "tensor", "tensordot", "testing", "tile", "trace", "trace_lines", "transpose",
-    "trapezoid", "tril", "tril_indices_from", "trim_zeros", "triu", "triu_indices_from", "true_divide", "trunc",
-    "unique", "unstack", "unwrap", "value_and_grad", "vander", "var", "vdot", "vecdot", "vecmat", "vjp", "vmap",
-    "vsplit", "vstack", "where", "zeros", "zeros_like",
+    "AnomalyError", "Generator", "Tensor", "Value", "abs", "absolute", "acos", "acosh", "add", "add_at", "all",
+    "allclose", "amax", "amin", "angle", "any", "append", "apply_along_axis", "apply_over_axes", "arange", "arccos",
+    "arccosh", "arccot", "arccoth", "arccsc", "arccsch", "arcsec", "arcsech", "arcsin", "arcsinh", "arctan",
+    "arctan2", "arctanh", "argmax", "argmin", "argpartition", "argsort", "argwhere", "around", "array",
+    "array_equal", "array_equiv", "array_split", "asarray", "asin", "asinh", "astype", "atan", "atan2", "atanh",
+    "atleast_1d", "atleast_2d", "atleast_3d", "average", "bincount", "block", "broadcast_arrays", "broadcast_to",
+    "cat", "cbrt", "ceil", "checkpoint", "choose", "clip", "column_stack", "compress", "concat", "concatenate",
+    "conj", "conjugate", "convolve", "copy", "copysign", "copyto", "corrcoef", "correlate", "cos", "cosh", "cot",
+    "coth", "count_nonzero", "cov", "cross", "csc", "csch", "cumprod", "cumsum", "cumulative_prod",
+    "cumulative_sum", "custom_vjp", "data", "deg2rad", "degrees", "delete", "detect_anomaly", "diag",
+    "diag_indices_from", "diagflat", "diagonal", "diff", "digitize", "div0", "divide", "divmod", "dot", "draw_dot",
+    "dsplit", "dstack", "ediff1d", "eigh", "einsum", "elementwise_grad", "elu", "empty", "empty_like",
+    "enable_grad", "equal", "exp", "exp2", "expand_dims", "explain", "expm1", "extract", "eye", "fabs", "fft",
+    "fill_diagonal", "fix", "flatnonzero", "flip", "fliplr", "flipud", "float_power", "floor", "floor_divide",
+    "fmax", "fmin", "fmod", "frexp", "from_numpy", "full", "full_like", "geomspace", "get_default_dtype", "getitem",
+    "glu", "grad", "gradient", "greater", "greater_equal", "hardtanh", "heaviside", "hessian", "histogram",
+    "histogram2d", "histogram_bin_edges", "histogramdd", "hsplit", "hstack", "hvp", "hypot", "i0", "imag", "inner",
+    "insert", "integrate", "interp", "io", "is_grad_enabled", "isclose", "iscomplex", "iscomplexobj", "isfinite",
+    "isin", "isinf", "isnan", "isneginf", "isposinf", "isreal", "isrealobj", "ix_", "jacfwd", "jacobian", "jacrev",
+    "jvp", "kron", "ldexp", "leaky_relu", "less", "less_equal", "lexsort", "linalg", "linear", "linearize",
+    "linspace", "log", "log10", "log1p", "log2", "log_softmax", "logaddexp", "logaddexp2", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "logspace", "logsumexp", "make_diagonal", "manual_seed", "matmul",
+    "matrix_transpose", "matvec", "max", "maximum", "mean", "median", "meshgrid", "min", "minimum", "mod", "modf",
+    "moveaxis", "mul0", "multiply", "nan_to_num", "nanargmax", "nanargmin", "nancumprod", "nancumsum", "nanmax",
+    "nanmean", "nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum", "nanvar",
+    "ndim", "negative", "nextafter", "nn", "no_grad", "nonzero", "not_equal", "ones", "ones_like", "optim", "outer",
+    "pad", "partition", "percentile", "permute_dims", "piecewise", "place", "plot", "poly", "polyadd", "polyder",
+    "polydiv", "polyfit", "polyint", "polymul", "polysub", "polyval", "positive", "pow", "power", "primitive",
+    "prod", "ptp", "put", "put_along_axis", "putmask", "quantile", "rad2deg", "radians", "rand", "randn", "ravel",
+    "ravel_multi_index", "real", "real_if_close", "reciprocal", "relu", "remainder", "repeat", "reshape", "resize",
+    "result_type", "rint", "rng", "roll", "rollaxis", "roots", "rot90", "round", "scalar", "scatter",
+    "searchsorted", "sec", "sech", "select", "selu", "set_default_dtype", "set_grad_enabled", "setitem", "shape",
+    "sigmoid", "sign", "signal", "signbit", "sin", "sinc", "sinh", "size", "sliding_window_view", "softmax",
+    "softplus", "softsign", "sort", "spacing", "sparse", "special", "split", "sqrt", "square", "squeeze", "stack",
+    "stats", "std", "stop_gradient", "subtract", "sum", "supported", "swapaxes", "take", "take_along_axis", "tan",
+    "tanh", "tensor", "tensordot", "testing", "tile", "trace", "trace_lines", "transpose", "trapezoid", "tril",
+    "tril_indices_from", "trim_zeros", "triu", "triu_indices_from", "true_divide", "trunc", "unique", "unique_all",
+    "unique_counts", "unique_inverse", "unique_values", "unravel_index", "unstack", "unwrap", "value_and_grad",
+    "vander", "var", "vdot", "vecdot", "vecmat", "vjp", "vmap", "vsplit", "vstack", "where", "zeros", "zeros_like",
 ]  # fmt: skip
 
 #: Subpackages, and names that live in them, loaded when they are first used: ``import tinytensor`` stays light.
@@ -341,7 +437,26 @@ _LAZY = {
     "putmask": "tinytensor.ops.placing", "jvp": "tinytensor.forward", "linearize": "tinytensor.forward", "hvp":
     "tinytensor.forward", "vmap": "tinytensor.batching", "jacobian": "tinytensor.derivatives", "jacfwd":
     "tinytensor.derivatives", "jacrev": "tinytensor.derivatives", "hessian": "tinytensor.derivatives", "checkpoint":
-    "tinytensor.recompute", "custom_vjp": "tinytensor.custom", "supported": "tinytensor.catalogue.table",
+    "tinytensor.recompute", "custom_vjp": "tinytensor.custom", "supported": "tinytensor.catalogue.table", "poly":
+    "tinytensor.ops.polynomial", "polydiv": "tinytensor.ops.polynomial", "polyfit": "tinytensor.ops.polynomial",
+    "roots": "tinytensor.ops.polynomial", "signal": "tinytensor.signal", "integrate": "tinytensor.integrate",
+    "arccot": "tinytensor.ops.reciprocals", "arccoth": "tinytensor.ops.reciprocals", "arccsc":
+    "tinytensor.ops.reciprocals", "arccsch": "tinytensor.ops.reciprocals", "arcsec": "tinytensor.ops.reciprocals",
+    "arcsech": "tinytensor.ops.reciprocals", "cot": "tinytensor.ops.reciprocals", "coth":
+    "tinytensor.ops.reciprocals", "csc": "tinytensor.ops.reciprocals", "csch": "tinytensor.ops.reciprocals", "sec":
+    "tinytensor.ops.reciprocals", "sech": "tinytensor.ops.reciprocals", "elu": "tinytensor.ops.activations", "glu":
+    "tinytensor.ops.activations", "hardtanh": "tinytensor.ops.activations", "selu": "tinytensor.ops.activations",
+    "softsign": "tinytensor.ops.activations", "amax": "tinytensor.ops.names", "amin": "tinytensor.ops.names",
+    "concat": "tinytensor.ops.names", "conjugate": "tinytensor.ops.names", "permute_dims": "tinytensor.ops.names",
+    "all": "numpy", "allclose": "numpy", "any": "numpy", "array_equal": "numpy", "array_equiv": "numpy",
+    "diag_indices_from": "numpy", "equal": "numpy", "greater": "numpy", "greater_equal": "numpy", "histogram2d":
+    "numpy", "histogramdd": "numpy", "isclose": "numpy", "iscomplex": "numpy", "iscomplexobj": "numpy", "isfinite":
+    "numpy", "isin": "numpy", "isinf": "numpy", "isnan": "numpy", "isneginf": "numpy", "isposinf": "numpy",
+    "isreal": "numpy", "isrealobj": "numpy", "less": "numpy", "less_equal": "numpy", "logical_and": "numpy",
+    "logical_not": "numpy", "logical_or": "numpy", "logical_xor": "numpy", "ndim": "numpy", "not_equal": "numpy",
+    "ravel_multi_index": "numpy", "result_type": "numpy", "shape": "numpy", "signbit": "numpy", "size": "numpy",
+    "unique_all": "numpy", "unique_counts": "numpy", "unique_inverse": "numpy", "unique_values": "numpy",
+    "unravel_index": "numpy",
 }  # fmt: skip
 
 

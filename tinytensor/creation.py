@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor import graph
+from tinytensor.ops import building
 from tinytensor.primitive import TensorBase, wrap
 from tinytensor.tensor import _check_differentiable, _supported
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from tinytensor.typing import Array, DType, Operand, Shape
 
 __all__ = [
-    "Generator", "arange", "empty", "empty_like", "eye", "full", "full_like", "linspace", "manual_seed", "ones", "ones_like", "rand",
+    "Generator", "arange", "empty", "empty_like", "eye", "full", "full_like", "geomspace", "linspace", "logspace", "manual_seed", "ones", "ones_like", "rand",
     "randn", "rng", "zeros", "zeros_like",
 ]  # fmt: skip
 
@@ -63,14 +64,27 @@ def empty(shape: Shape, dtype: DType = None, requires_grad: bool = False) -> Ten
     return _made(np.empty(shape, dtype or float), requires_grad)
 
 
-def full(shape: Shape, fill_value: Any, dtype: DType = None, requires_grad: bool = False) -> Tensor:
-    """One value everywhere.   (:func:`numpy.full`)
+def _filled(out: Any, requires_grad: bool) -> Tensor:
+    """What was made of values that may be tensors, which then give it its gradient."""
+    if not isinstance(out, TensorBase):
+        return _made(out, requires_grad)
+    if requires_grad and out._node is None:
+        return _made(out._data, True)
+    return out  # type: ignore[return-value]
+
+
+def full(shape: Shape, fill_value: Any, dtype: DType = None, requires_grad: bool = False, like: Any = None) -> Tensor:
+    """One value everywhere, or an array that broadcasts to the shape; a tensor's gradient is Σ g.   (:func:`numpy.full`)
+
+    ``like`` is not read: it is there because ``np.full(shape, t, like=t)`` comes here.
 
     >>> import tinytensor as tt
     >>> tt.full(2, 7.0)
     tensor([7., 7.])
+    >>> tt.grad(lambda x: tt.full((2, 3), x).sum())(1.0)
+    np.float64(6.0)
     """
-    return _made(np.full(shape, fill_value, dtype), requires_grad)
+    return _filled(building.full(shape, fill_value, dtype), requires_grad)
 
 
 def arange(*range_: Any, dtype: DType = None, requires_grad: bool = False) -> Tensor:
@@ -83,14 +97,67 @@ def arange(*range_: Any, dtype: DType = None, requires_grad: bool = False) -> Te
     return _made(np.arange(*range_, dtype=dtype), requires_grad)
 
 
-def linspace(start: float, stop: float, num: int = 50, dtype: DType = None, requires_grad: bool = False) -> Tensor:
-    """``num`` evenly spaced values, both ends included.   (:func:`numpy.linspace`)
+def linspace(
+    start: Operand,
+    stop: Operand,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: DType = None,
+    axis: int = 0,
+    requires_grad: bool = False,
+) -> Any:
+    """``num`` evenly spaced values from start to stop, which may be tensors.   (:func:`numpy.linspace`)
+
+    With s = 0 … 1, of which the last is left out without ``endpoint``: start (1 − s) + stop s. ``retstep``: the step comes second.
 
     >>> import tinytensor as tt
     >>> tt.linspace(0, 1, 3)
     tensor([0. , 0.5, 1. ])
+    >>> tt.grad(lambda x: tt.linspace(x, 1, 3).sum())(0.0)
+    np.float64(1.5)
     """
-    return _made(np.linspace(start, stop, num, dtype=dtype), requires_grad)
+    out = building.linspace(start, stop, num, endpoint, retstep, dtype, axis)
+    return (_filled(out[0], requires_grad), out[1]) if retstep else _filled(out, requires_grad)
+
+
+def logspace(
+    start: Operand,
+    stop: Operand,
+    num: int = 50,
+    endpoint: bool = True,
+    base: Operand = 10.0,
+    dtype: DType = None,
+    axis: int = 0,
+    requires_grad: bool = False,
+) -> Tensor:
+    """The base to the powers :func:`linspace`; all three may be tensors.   (:func:`numpy.logspace`)
+
+    >>> import tinytensor as tt
+    >>> tt.logspace(0, 2, 3)
+    tensor([  1.,  10., 100.])
+    """
+    return _filled(building.logspace(start, stop, num, endpoint, base, dtype, axis), requires_grad)
+
+
+def geomspace(
+    start: Operand,
+    stop: Operand,
+    num: int = 50,
+    endpoint: bool = True,
+    dtype: DType = None,
+    axis: int = 0,
+    requires_grad: bool = False,
+) -> Tensor:
+    """``num`` values from start to stop, each the same multiple of the one before it.   (:func:`numpy.geomspace`)
+
+    >>> import tinytensor as tt
+    >>> tt.geomspace(1, 100, 3)
+    tensor([  1.,  10., 100.])
+    >>> tt.grad(lambda x: tt.geomspace(1, x, 3)[1])(100.0)
+    np.float64(0.05)
+    """
+    return _filled(building.geomspace(start, stop, num, endpoint, dtype, axis), requires_grad)
 
 
 def eye(n: int, m: int | None = None, dtype: DType = None, requires_grad: bool = False) -> Tensor:
@@ -125,13 +192,13 @@ def ones_like(x: Operand, dtype: DType = None, requires_grad: bool = False) -> T
 
 
 def full_like(x: Operand, fill_value: Any, dtype: DType = None, requires_grad: bool = False) -> Tensor:
-    """One value in the shape and dtype of x.   (:func:`numpy.full_like`)
+    """One value in the shape and dtype of x; a tensor's gradient is Σ g.   (:func:`numpy.full_like`)
 
     >>> import tinytensor as tt
     >>> tt.full_like(tt.tensor([1.0, 2.0]), 7)
     tensor([7., 7.])
     """
-    return _made(np.full_like(_template(x), fill_value, dtype=dtype), requires_grad)
+    return _filled(building.full_like(_template(x), fill_value, dtype), requires_grad)
 
 
 def empty_like(x: Operand, dtype: DType = None, requires_grad: bool = False) -> Tensor:

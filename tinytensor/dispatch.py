@@ -28,12 +28,11 @@ _CONSTANT = frozenset({
     np.isposinf, np.isneginf, np.may_share_memory, np.shares_memory, np.array_repr, np.array_str, np.array2string,
     np.unravel_index, np.ravel_multi_index, np.isin, np.unique_all, np.unique_counts, np.unique_inverse,
     np.unique_values, np.histogram2d, np.histogramdd, np.packbits, np.unpackbits, np.diag_indices_from,
-    np.einsum_path, np.zeros_like, np.ones_like, np.empty_like, np.full_like,
+    np.einsum_path, np.zeros_like, np.ones_like, np.empty_like,
 })  # fmt: skip
 
 #: Of those, the arguments that a derivative would be lost of: (position, name).
 _NOT_CONSTANT = {
-    np.full_like: (1, "fill_value", "tt.broadcast_to(value, shape)"),
     np.histogram2d: (5, "weights", "np.bincount(numbers of the bins, weights)"),
     np.histogramdd: (4, "weights", "np.bincount(numbers of the bins, weights)"),
 }
@@ -235,12 +234,26 @@ def _at(function: np.ufunc, inputs: Any) -> None:
 # ----------------------------------------------------------------------------------------------------- other functions
 
 
+#: NumPy's positional arguments, where ours are others: ``np.median(t, 0, None, False, True)`` keeps its axes.
+_POSITIONS: dict[Any, tuple[str, ...]] = {
+    **dict.fromkeys((np.median, np.nanmedian), ("x", "axis", "out", "overwrite_input", "keepdims")),
+    **dict.fromkeys((np.quantile, np.nanquantile, np.percentile, np.nanpercentile),
+                    ("x", "q", "axis", "out", "overwrite_input", "method", "keepdims")),
+    **dict.fromkeys((np.argmax, np.argmin, np.nanargmax, np.nanargmin), ("x", "axis", "out")),
+    np.ptp: ("x", "axis", "out", "keepdims"),
+}  # fmt: skip
+
+
 def function(numpy_function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """``np.sum(t, axis=0)`` and all other functions that are not ufuncs."""
     ours = DISPATCH.get(numpy_function)
     if ours is not None:
         if numpy_function is np.where and len(args) == 1 and not kwargs:
             return _on_values(np.where, args, {})
+        if len(args) > 2 and numpy_function in _POSITIONS:
+            names = _POSITIONS[numpy_function]
+            n = names.index("out")
+            args, kwargs = args[:n], dict(zip(names[n:], args[n:], strict=False)) | kwargs
         if kwargs and hasattr(ours, "op"):  # NumPy's names of the arguments
             return ours(*ours.op.bind(args, kwargs))
         return ours(*args, **kwargs)
@@ -269,6 +282,7 @@ def _check_constant(numpy_function: Any, args: Any, kwargs: dict[str, Any]) -> N
 _INSTEAD = {
     "apply_over_axes": "np.sum", "tensorinv": "np.linalg.inv", "tensorsolve": "np.linalg.solve",
     "union1d": "np.concatenate", "intersect1d": "np.isin", "setdiff1d": "np.isin", "setxor1d": "np.isin",
+    "sort_complex": "np.sort", "asanyarray": "tt.asarray", "ascontiguousarray": "tt.asarray", "require": "tt.asarray",
     "_zeta": "tt.special.zeta", "_riemann_zeta": "tt.special.zeta", "_lambertw": "tt.special.lambertw",
 }  # fmt: skip
 

@@ -321,20 +321,24 @@ class _Flow:
             if node is self.root:
                 done.append(Path(product, hops))
                 continue
-            ends = self._next(node, at, limit + 1)
+            ends = self._next(node, at, product, limit + 1)
             complete = complete and len(ends) <= limit
-            for flow, reader, index, derivative in ends[:limit]:
+            for flow, reader, index, derivative, so_far in ends[:limit]:
                 hop = Hop(reader, index, derivative)
-                entry = (-abs(product * flow), next(tie), product * derivative, reader, index, (*hops, hop))
+                entry = (-abs(flow), next(tie), so_far, reader, index, (*hops, hop))
                 heapq.heappush(heap, entry)
         done.sort(key=lambda path: -abs(path.product))
         return done, complete and not heap
 
-    def _next(self, node: Node, at: Index, limit: int) -> list[tuple[float, Node, Index, float]]:
-        """The elements that read this one, those through which most flows first."""
+    def _next(self, node: Node, at: Index, product: Any, limit: int) -> list[tuple[float, Node, Index, Any, Any]]:
+        """The elements that read this one, those through which most flows first.
+
+        What a complex number does (``real``, ``abs``) depends on where it points: there, the product so far is pushed.
+        """
         found = []
+        turned = node.dtype.kind == "c"
         unit = np.zeros(node.shape, node.dtype)
-        unit[at] = 1
+        unit[at] = product if turned else 1
         for reader in self.readers.get(node, ()):
             column = push(reader, node, unit, self.cotangent[reader])
             outs = [(reader, column)]
@@ -343,11 +347,13 @@ class _Flow:
             for out, derivatives in outs:
                 if derivatives is None:
                     continue
-                flow = _product(self.cotangent[out], derivatives)
+                flow = _product(self.cotangent[out], derivatives).real * (1.0 if turned else abs(product))
                 for flat in np.argsort(-np.abs(flow), axis=None, kind="stable")[:limit]:
                     index = tuple(int(i) for i in np.unravel_index(int(flat), flow.shape))
                     if flow[index]:
-                        found.append((float(flow[index]), out, index, float(derivatives[index])))
+                        moved = derivatives[index].item()
+                        one = (moved / product, moved) if turned else (moved, product * moved)
+                        found.append((float(flow[index]), out, index, *one))
         found.sort(key=lambda one: -abs(one[0]))
         return found[:limit]
 
@@ -391,7 +397,7 @@ def _product(cotangent: Any, tangent: Any) -> Any:
 def _total(cotangent: Any, tangent: Any) -> float:
     if isinstance(cotangent, list):
         return sum(_total(c, t) for c, t in zip(cotangent, tangent, strict=True) if c is not None and t is not None)
-    return float(_product(cotangent, tangent).sum())
+    return float(_product(cotangent, tangent).sum().real)
 
 
 # ---------------------------------------------------------------------------------------------------------- in words
@@ -406,7 +412,7 @@ def name_of(node: Node) -> str:
 
 
 def _number(x: Any) -> str:
-    return f"{float(x):.6g}"
+    return f"{x if isinstance(x, complex) else float(x):.6g}"
 
 
 def _short(line: Line | None) -> str:

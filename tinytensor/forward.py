@@ -44,12 +44,20 @@ class Pusher:
         """Tangents of all nodes that depend on a variable which has one (not None)."""
         tape = self.tape
         found = {node: t for node, t in zip(tape.variables, tangents, strict=True) if t is not None}
-        with set_grad_enabled(self.recorded), np.errstate(all="ignore"):
-            for node in reversed(tape.order[1:] if len(tape.at) > 1 else tape.order):
-                if node in tape.needed and any(p in found for p in node.parents):
-                    t = self._through(node, found)
-                    if t is not None:
-                        found[node] = t
+        watcher = graph.watching()
+        restore = graph.watch(None) if watcher is not None and not self.recorded else None  # the result is looked at
+        try:
+            with set_grad_enabled(self.recorded), np.errstate(all="ignore"):
+                for node in reversed(tape.order[1:] if len(tape.at) > 1 else tape.order):
+                    if node in tape.needed and any(p in found for p in node.parents):
+                        t = self._through(node, found)
+                        if t is not None:
+                            found[node] = t
+        finally:
+            if restore is not None:
+                restore()
+        if watcher is not None:
+            watcher.check_tangents(tape.roots, found)
         return found
 
     def _through(self, node: Node, found: dict[Node, Any]) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextvars import ContextVar, Token
 from functools import wraps
 from itertools import count
@@ -42,6 +42,17 @@ recording: Callable[[], bool] = _recording.get
 #: What anomaly mode put on guard in this thread or task: asked once per walk, never per operation.
 _watcher: ContextVar[Any] = ContextVar("tinytensor_watcher", default=None)
 watching: Callable[[], Any] = _watcher.get
+
+
+#: NumPy's error state, and the one that ignores everything: what ``np.errstate(all="ignore")`` sets.
+_errors: ContextVar[Any]
+try:
+    from numpy._core.umath import _extobj_contextvar as _errors
+    from numpy._core.umath import _make_extobj
+
+    _IGNORED: Any = _make_extobj(all="ignore")
+except ImportError:  # another NumPy keeps it elsewhere: its warnings are seen then, its numbers are the same
+    _errors, _IGNORED = ContextVar("tinytensor_errors"), None
 
 
 def watch(watcher: Any) -> Callable[[], None]:
@@ -234,8 +245,13 @@ def _check_overwritten(node: Node, op: Op) -> None:
 _by_seq = attrgetter("seq")
 
 
-def history(root: Node, *, leaves: bool = False, stop: Iterable[Node] = (), floor: int = -1) -> list[Node]:
+def history(root: Node, *, leaves: bool = False, stop: Collection[Node] = (), floor: int = -1) -> list[Node]:
     """All nodes that ``root`` came from, latest first; leaves, ``stop`` nodes and nodes older than ``floor`` end it."""
+    for parent in root.parents:
+        if leaves or (parent is not None and parent.op is not None and parent not in stop):
+            break
+    else:  # one operation on leaves, or a leaf
+        return [root] if leaves or root.op is not None else []
     seen = {root, *stop}
     stack = [root]
     found: list[Node] = []
@@ -270,12 +286,13 @@ def walk(
     """
     watcher = watching()
     carry_ = carry if watcher is None else watcher.carry
-    token = _recording.set(create_graph)  # not the context manager: half a microsecond of every step
+    token = _recording.set(create_graph)  # not the context managers: a microsecond of every step
+    quiet = _errors.set(_IGNORED)
     try:
-        with np.errstate(all="ignore"):
-            arrived: dict[Node, Any] = carry_(order, cotangent, needed, create_graph, retain_graph, hooked)
-            return hooks.at_ends(arrived, order) if hooked else arrived
+        arrived: dict[Node, Any] = carry_(order, cotangent, needed, create_graph, retain_graph, hooked)
+        return hooks.at_ends(arrived, order) if hooked else arrived
     finally:
+        _errors.reset(quiet)
         _recording.reset(token)
 
 

@@ -329,13 +329,14 @@ _ALIASES = {
     "dim": ("axis", "axes"), "keepdim": ("keepdims",), "dims": ("axes", "axis"), "correction": ("ddof",),
     "a": ("x",), "arr": ("x",), "m": ("x",), "v": ("x",), "ary": ("x",), "array": ("x",), "input": ("x",), "b": ("y",),
     "x1": ("x",), "x2": ("y",), "other": ("y",), "a_min": ("lo",), "a_max": ("hi",), "min": ("lo",), "max": ("hi",),
-    "newshape": ("shape",), "A": ("x",), "filt": ("x",),
+    "newshape": ("shape",), "A": ("x",), "filt": ("x",), "p": ("x",), "z": ("x",), "val": ("x",), "shifts": ("shift",), "diagonal": ("k",), "dim1": ("axis1",),
+    "dim2": ("axis2",),
 }  # fmt: skip
 _NOTHING = (None, np._NoValue)
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "out": _NOTHING, "dtype": _NOTHING, "where": (True, *_NOTHING), "initial": _NOTHING, "order": ("C", "K", "A", None),
     "subok": (True, False), "casting": ("same_kind",), "copy": (None, True), "mean": _NOTHING, "correction": _NOTHING,
-    "optimize": (False,), "UPLO": ("L",), "overwrite_input": (True, False),
+    "optimize": (False,), "UPLO": ("L",), "device": (None, "cpu"), "overwrite_input": (True, False),
 }  # fmt: skip
 _HINTS = {
     "out": "a result cannot be written into another array; assign it: t = f(x)",
@@ -361,6 +362,8 @@ def operand(value: Any, op: Any) -> Any:
             "or on tensors alone."
         )
     array = value if isinstance(value, np.generic) else _asarray(value)
+    if hasattr(value, "tocsr"):
+        raise TypeError(f"{op.name}: for SciPy's A and a tensor: tt.sparse.matmul(A, t), or t @ tt.sparse.csr_array(A)")
     if array.dtype.kind not in "biufc":
         raise TypeError(f"{op.name}: expected a number, an array or a tensor, got {kind.__name__} {value!r:.60}")
     return array
@@ -404,13 +407,13 @@ def _seen(out: Any, *xs: Any) -> Any:
 
 
 def _unary(op: Op) -> Callable[..., Any]:
-    forward, kept = op.forward, op.keep((True,))
+    forward, kept, bare = op.forward, op.keep((True,)), op.element is None
     keep_x, keep_out = 0 in kept, op.out in kept
     views = not isinstance(forward, np.ufunc)  # those always return new memory
 
     def apply(x: Any) -> Any:
         if not isinstance(x, TensorBase):
-            return op.plain((x,))
+            return forward(x) if bare and type(x) is _ndarray else op.plain((x,))
         try:
             a, parent = x._data, x._node
         except Deferred:
@@ -439,7 +442,7 @@ def _unary(op: Op) -> Callable[..., Any]:
 
 
 def _binary(op: Op) -> Callable[..., Any]:
-    forward = op.forward
+    forward, bare = op.forward, op.element is None
     views = not isinstance(forward, np.ufunc)
 
     def masks(kept: tuple[int, ...]) -> int:
@@ -461,6 +464,8 @@ def _binary(op: Op) -> Callable[..., Any]:
             elif isinstance(y, TensorBase):
                 a, p = operand(x, op), None
                 b, q = y._data, y._node
+            elif bare and type(x) is _ndarray and type(y) is _ndarray:  # in rules, most of the time
+                return forward(x, y)
             else:
                 return op.plain((x, y))
         except Deferred:
@@ -725,6 +730,13 @@ def has_tensors(args: Any) -> bool:
     return any(isinstance(x, TensorBase) or (type(x) in (list, tuple) and has_tensors(x)) for x in args)
 
 
+def _arrays(out: Any) -> Any:
+    """Arrays in place of tensors."""
+    if type(out) in (list, tuple):
+        return type(out)([_arrays(part) for part in out])
+    return out._data if isinstance(out, TensorBase) else out
+
+
 def composite(*numpy_functions: Any) -> Callable[[F], F]:
     """Publish a function that is written in terms of primitives, under NumPy's names too.
 
@@ -736,12 +748,13 @@ def composite(*numpy_functions: Any) -> Callable[[F], F]:
         plain = numpy_functions[0] if numpy_functions else None
 
         def apply(*args: Any, **kwargs: Any) -> Any:
-            if (
-                plain is not None
-                and not has_tensors(args)
-                and not (kwargs and (has_tensors(kwargs.values()) or any(key in _ALIASES for key in kwargs)))
-            ):
-                return plain(*args, **kwargs)
+            if plain is not None and not has_tensors(args) and not (kwargs and has_tensors(kwargs.values())):
+                try:
+                    return plain(*args, **kwargs)
+                except TypeError:
+                    if not any(key in _ALIASES or key in signature.params for key in kwargs):
+                        raise
+                return _arrays(function(*signature.bind(args, kwargs)))  # PyTorch's names of arguments, or ours
             given = signature.bind(args, kwargs) if kwargs else args
             try:
                 return function(*given)

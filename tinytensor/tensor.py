@@ -1,7 +1,12 @@
-"""``Tensor``: an array that remembers where it came from, with ndarray's operators and methods written out."""
+"""``Tensor``: an array that remembers where it came from, with ndarray's operators and methods.
+
+Methods that are a function with the tensor as first argument are in :mod:`tinytensor.methods`, one line each; here are
+the operators, those that need the tensor itself, and those that take their arguments in more than one way.
+"""
 
 from __future__ import annotations
 
+import math
 import operator
 import sys
 from collections.abc import Callable, Iterator
@@ -12,15 +17,16 @@ import numpy as np
 from tinytensor import dispatch, graph, hooks, inplace, stepping
 from tinytensor.graph import Node, recording
 from tinytensor.inplace import REFS_ASSIGNED, REFS_SETTER
+from tinytensor.methods import Methods
 from tinytensor.ops import complex as complexes
 from tinytensor.ops import elementwise as el
-from tinytensor.ops import indexing, joining, linalg, pieces, shape, transcendental
+from tinytensor.ops import indexing, joining, linalg, pieces, shape
 from tinytensor.ops import reductions as red
-from tinytensor.primitive import TensorBase, operand, use_tensor_class, wrap
+from tinytensor.primitive import DISPATCH, TensorBase, operand, use_tensor_class, wrap
 from tinytensor.sharing import LEAKED, leak
 
 if TYPE_CHECKING:
-    from tinytensor.typing import Array, Axis, DType, Operand, Shape
+    from tinytensor.typing import Array, Axis, DType, Operand
 
 __all__ = ["Tensor", "tensor"]
 
@@ -28,7 +34,7 @@ _UNSET: Any = object()
 _SETITEM: Any = type("_", (), {"name": "t[i] = v"})
 
 
-class Tensor(TensorBase):
+class Tensor(Methods):
     """An ndarray and the node of the graph that it came from.
 
     Made by :func:`tinytensor.tensor` and by operations on tensors. Operators, methods and NumPy's own functions
@@ -209,9 +215,10 @@ class Tensor(TensorBase):
             cotangent = gradient._data if isinstance(gradient, TensorBase) else np.asarray(gradient)
             if cotangent.shape != data.shape:
                 raise ValueError(f"backward: gradient has shape {cotangent.shape}, expected {data.shape}")
-            if not np.can_cast(cotangent.dtype, data.dtype, "same_kind"):
-                raise TypeError(f"backward: gradient has dtype {cotangent.dtype}, expected {data.dtype}")
-            cotangent = cotangent.astype(data.dtype, copy=False)
+            if cotangent.dtype is not data.dtype:
+                if not np.can_cast(cotangent.dtype, data.dtype, "same_kind"):
+                    raise TypeError(f"backward: gradient has dtype {cotangent.dtype}, expected {data.dtype}")
+                cotangent = cotangent.astype(data.dtype, copy=False)
             if data.dtype.kind == "c":
                 cotangent = cotangent.conj()
         if (watcher := graph.watching()) is not None:
@@ -249,6 +256,14 @@ class Tensor(TensorBase):
         """The values as nested Python lists (a number, if 0-d)."""
         return self._data.tolist()
 
+    def tobytes(self, order: Any = "C") -> bytes:
+        """The values' bytes.   (:meth:`numpy.ndarray.tobytes`)"""
+        return self._data.tobytes(order)
+
+    def cpu(self) -> Tensor:
+        """The tensor itself: it is there already.   (``torch.Tensor.cpu``)"""
+        return self
+
     # -------------------------------------------------------------------------------------------------- attributes
 
     @property
@@ -282,6 +297,32 @@ class Tensor(TensorBase):
         return self._data.nbytes
 
     @property
+    def strides(self) -> tuple[int, ...]:
+        """Bytes from one element to the next along each axis."""
+        return self._data.strides
+
+    @property
+    def device(self) -> str:
+        """``"cpu"``: where all tensors are."""
+        return "cpu"
+
+    def dim(self) -> int:
+        """PyTorch's name of :attr:`ndim`."""
+        return self.ndim
+
+    def numel(self) -> int:
+        """PyTorch's name of :attr:`size`."""
+        return self.size
+
+    def is_floating_point(self) -> bool:
+        """Whether the elements are real floating-point numbers.   (``torch.is_floating_point``)"""
+        return self.dtype.kind == "f"
+
+    def is_complex(self) -> bool:
+        """Whether the elements are complex numbers.   (``torch.is_complex``)"""
+        return self.dtype.kind == "c"
+
+    @property
     def T(self) -> Tensor:
         """The axes in reverse order."""
         return shape.transpose(self, None)
@@ -292,6 +333,18 @@ class Tensor(TensorBase):
         if self._data.ndim < 2:
             raise ValueError(f"mT: expected at least 2 dimensions, got {self._data.ndim}")
         return shape.swapaxes(self, -2, -1)
+
+    @property
+    def mH(self) -> Tensor:
+        """The last two axes exchanged, and the complex conjugate.   (``torch.Tensor.mH``)"""
+        return self.mT.conj()
+
+    @property
+    def H(self) -> Tensor:
+        """The conjugate transpose of a matrix.   (``torch.Tensor.H``)"""
+        if self.ndim != 2:
+            raise ValueError(f"H: expected a matrix, got {self.ndim} dimensions; mH transposes the last two")
+        return self.mH
 
     @property
     def real(self) -> Tensor:
@@ -386,15 +439,19 @@ class Tensor(TensorBase):
         if self._node is not None and recording():
             raise TypeError(
                 "a tensor that requires grad is not turned into an ndarray silently, its gradient would be lost; use "
-                "t.detach() or t.data, or make an array of tensors with tt.stack; for a SciPy matrix A and A @ t there is "
-                "tt.sparse.matmul(A, t)"
+                "t.detach() or t.data. Tensors in a list become one with tt.stack or tt.array, or np.array(list, like=t); "
+                "for a SciPy matrix A and A @ t there is tt.sparse.matmul(A, t)"
             )
         return np.array(self.data, dtype, copy=copy)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if not kwargs and method == "__call__" and (ours := DISPATCH.get(ufunc)) is not None:
+            return ours(*inputs)
         return dispatch.ufunc(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+        if not kwargs and len(args) == 1 and (ours := DISPATCH.get(function)) is not None and function is not np.where:
+            return ours(args[0])
         return dispatch.function(function, args, kwargs)
 
     # -------------------------------------------------------------------------------------------------- arithmetic
@@ -559,54 +616,6 @@ class Tensor(TensorBase):
 
     # ------------------------------------------------------------------------------------------------- elementwise
 
-    def exp(self) -> Tensor:
-        """eˣ: see :func:`tinytensor.exp`."""
-        return transcendental.exp(self)
-
-    def log(self) -> Tensor:
-        """ln x: see :func:`tinytensor.log`."""
-        return transcendental.log(self)
-
-    def sqrt(self) -> Tensor:
-        """√x: see :func:`tinytensor.sqrt`."""
-        return el.sqrt(self)
-
-    def square(self) -> Tensor:
-        """x²: see :func:`tinytensor.square`."""
-        return el.square(self)
-
-    def reciprocal(self) -> Tensor:
-        """1/x: see :func:`tinytensor.reciprocal`."""
-        return el.reciprocal(self)
-
-    def sin(self) -> Tensor:
-        """sin x: see :func:`tinytensor.sin`."""
-        return transcendental.sin(self)
-
-    def cos(self) -> Tensor:
-        """cos x: see :func:`tinytensor.cos`."""
-        return transcendental.cos(self)
-
-    def tanh(self) -> Tensor:
-        """tanh x: see :func:`tinytensor.tanh`."""
-        return transcendental.tanh(self)
-
-    def sigmoid(self) -> Tensor:
-        """1/(1 + e⁻ˣ): see :func:`tinytensor.sigmoid`."""
-        return transcendental.sigmoid(self)
-
-    def relu(self) -> Tensor:
-        """max(x, 0): see :func:`tinytensor.relu`."""
-        return pieces.relu(self)
-
-    def abs(self) -> Tensor:
-        """The absolute value: see :func:`tinytensor.abs`."""
-        return pieces.abs(self)
-
-    def sign(self) -> Tensor:
-        """−1, 0 or 1: see :func:`tinytensor.sign`."""
-        return pieces.sign(self)
-
     def conj(self) -> Tensor:
         """The complex conjugate (the tensor itself, if real): see :func:`tinytensor.conj`."""
         return complexes.conj(self) if self._data.dtype.kind == "c" else self
@@ -615,21 +624,9 @@ class Tensor(TensorBase):
         """The complex conjugate: see :func:`tinytensor.conj`."""
         return self.conj()
 
-    def angle(self) -> Tensor:
-        """The angle of a complex number, in radians: see :func:`tinytensor.angle`."""
-        return complexes.angle(self)
-
     def pow(self, exponent: Operand) -> Tensor:
         """xʸ: see :func:`tinytensor.power`."""
         return self**exponent
-
-    def maximum(self, other: Operand) -> Tensor:
-        """The larger of two: see :func:`tinytensor.maximum`."""
-        return pieces.maximum(self, other)
-
-    def minimum(self, other: Operand) -> Tensor:
-        """The smaller of two: see :func:`tinytensor.minimum`."""
-        return pieces.minimum(self, other)
 
     def clip(self, min: Operand | None = None, max: Operand | None = None) -> Tensor:
         """x held between bounds: see :func:`tinytensor.clip`."""
@@ -639,9 +636,14 @@ class Tensor(TensorBase):
         """PyTorch's name of :meth:`clip`."""
         return pieces.clip(self, min, max)
 
-    def astype(self, dtype: DType) -> Tensor:
-        """x in another dtype; integers and booleans leave the graph.   (:meth:`numpy.ndarray.astype`)"""
+    def astype(self, dtype: DType, *, copy: bool = True) -> Tensor:
+        """x in another dtype; integers and booleans leave the graph.   (:meth:`numpy.ndarray.astype`)
+
+        ``copy=False``: the tensor itself, if it has that dtype already.
+        """
         kind = np.dtype(dtype)
+        if not copy and kind == self._data.dtype:
+            return self
         if kind.kind in "fc" and self._data.dtype.kind in "fc":
             return el.astype(self, kind)
         if self._node is not None and recording():
@@ -711,39 +713,61 @@ class Tensor(TensorBase):
         """Running sums: see :func:`tinytensor.cumsum`."""
         return red.cumsum(self, axis) if not aliases else red.cumsum(self, **aliases)
 
-    def argmax(self, axis: int | None = None, keepdims: bool = False, dim: int | None = None) -> Tensor:
+    def argmax(
+        self, axis: int | None = None, keepdims: bool = False, dim: int | None = None, keepdim: bool = False
+    ) -> Tensor:
         """Index of the largest element (int, no gradient)."""
-        t: Tensor = wrap(np.argmax(self._data, axis if dim is None else dim, keepdims=keepdims), None)
+        t: Tensor = wrap(np.argmax(self._data, axis if dim is None else dim, keepdims=keepdims or keepdim), None)
         return t
 
-    def argmin(self, axis: int | None = None, keepdims: bool = False, dim: int | None = None) -> Tensor:
+    def argmin(
+        self, axis: int | None = None, keepdims: bool = False, dim: int | None = None, keepdim: bool = False
+    ) -> Tensor:
         """Index of the smallest element (int, no gradient)."""
-        t: Tensor = wrap(np.argmin(self._data, axis if dim is None else dim, keepdims=keepdims), None)
+        t: Tensor = wrap(np.argmin(self._data, axis if dim is None else dim, keepdims=keepdims or keepdim), None)
         return t
 
-    def any(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def any(self, axis: Axis = None, keepdims: bool = False, dim: Axis = None, keepdim: bool = False) -> Tensor:
         """Whether any element is true (bool, no gradient)."""
-        t: Tensor = wrap(self._data.any(axis, keepdims=keepdims), None)
+        t: Tensor = wrap(self._data.any(axis if dim is None else dim, keepdims=keepdims or keepdim), None)
         return t
 
-    def all(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    def all(self, axis: Axis = None, keepdims: bool = False, dim: Axis = None, keepdim: bool = False) -> Tensor:
         """Whether all elements are true (bool, no gradient)."""
-        t: Tensor = wrap(self._data.all(axis, keepdims=keepdims), None)
+        t: Tensor = wrap(self._data.all(axis if dim is None else dim, keepdims=keepdims or keepdim), None)
         return t
 
     # ------------------------------------------------------------------------------------------------------- shape
 
-    def reshape(self, *shape_: Any) -> Tensor:
+    def reshape(self, *shape_: Any, order: str = "C", copy: bool | None = None) -> Tensor:
         """The same elements in another shape: ``t.reshape(2, 3)`` or ``t.reshape((2, 3))``."""
-        return shape.reshape(self, shape_[0] if len(shape_) == 1 else shape_)
+        return shape.reshape(self, shape_[0] if len(shape_) == 1 else shape_, order, copy)
 
-    def flatten(self) -> Tensor:
-        """One axis, as a copy.   (:meth:`numpy.ndarray.flatten`)"""
-        return shape.copy(shape.reshape(self, -1))
+    def flatten(self, order: str | int = "C", end_dim: int = -1, *, start_dim: int = 0) -> Tensor:
+        """One axis, as a copy (:meth:`numpy.ndarray.flatten`), or the axes from ``start_dim`` to ``end_dim`` made one
+        (``torch.flatten``): the first argument is NumPy's order, or PyTorch's first axis.
 
-    def ravel(self) -> Tensor:
+        >>> import tinytensor as tt
+        >>> tt.zeros((2, 3, 4)).flatten().shape, tt.zeros((2, 3, 4)).flatten(1).shape
+        ((24,), (2, 12))
+        """
+        if isinstance(order, str):
+            first, order = start_dim, order
+        else:
+            first, order = order, "C"
+        n = self.ndim
+        if n == 0 or (first in (0, -n) and end_dim in (-1, n - 1)):
+            return shape.copy(shape.ravel(self, order))
+        if not (-n <= first < n and -n <= end_dim < n and first % n <= end_dim % n) or order != "C":
+            raise ValueError(f"flatten: cannot join axes {first} to {end_dim} of {n}, in order {order!r}, into one")
+        own = self.shape
+        return shape.reshape(
+            self, (*own[: first % n], math.prod(own[first % n : end_dim % n + 1]), *own[end_dim % n + 1 :])
+        )
+
+    def ravel(self, order: str = "C") -> Tensor:
         """One axis, as a view where possible.   (:meth:`numpy.ndarray.ravel`)"""
-        return shape.reshape(self, -1)
+        return shape.ravel(self, order)
 
     def transpose(self, *axes: Any) -> Tensor:
         """The axes in another order: ``t.transpose(2, 0, 1)``, reversed if none is given (NumPy's meaning)."""
@@ -755,10 +779,6 @@ class Tensor(TensorBase):
         """PyTorch's name of :meth:`transpose` with all axes."""
         return self.transpose(*axes)
 
-    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
-        """Two axes exchanged."""
-        return shape.swapaxes(self, axis1, axis2)
-
     def squeeze(self, axis: Axis = None, **aliases: Any) -> Tensor:
         """Axes of length 1 removed."""
         return shape.squeeze(self, axis) if not aliases else shape.squeeze(self, **aliases)
@@ -766,10 +786,6 @@ class Tensor(TensorBase):
     def unsqueeze(self, axis: int = _UNSET, **aliases: Any) -> Tensor:
         """An axis of length 1 inserted: PyTorch's name of :func:`tinytensor.expand_dims`."""
         return shape.expand_dims(self, **aliases) if axis is _UNSET else shape.expand_dims(self, axis, **aliases)
-
-    def broadcast_to(self, shape_: Shape) -> Tensor:
-        """Repeated to a larger shape, without a copy."""
-        return shape.broadcast_to(self, shape_)
 
     def flip(self, axis: Axis = None, **aliases: Any) -> Tensor:
         """The order of the elements reversed."""
@@ -779,23 +795,50 @@ class Tensor(TensorBase):
         """Cut into sections, as :func:`numpy.split` does (not into pieces of a given size, as PyTorch's)."""
         return joining.split(self, indices_or_sections, **(aliases or {"axis": axis}))
 
-    def take(self, indices: Any, axis: int | None = None) -> Tensor:
-        """Elements along an axis."""
-        return indexing.take(self, indices, axis)
+    def compress(self, condition: Any, axis: int | None = None) -> Tensor:
+        """The slices along an axis where ``condition`` is true: see :func:`tinytensor.compress`."""
+        return indexing.compress(condition, self, axis)
 
-    # ---------------------------------------------------------------------------------------------------- products
+    # ---------------------------------------------------------------------------------------- in place, as ndarray's
 
-    def dot(self, other: Operand) -> Tensor:
-        """NumPy's dot product."""
-        return linalg.dot(self, other)
+    def fill(self, value: Operand) -> None:
+        """``t[...] = value``, in place.   (:meth:`numpy.ndarray.fill`)"""
+        self[...] = value
 
-    def matmul(self, other: Operand) -> Tensor:
-        """The matrix product, as ``@``."""
-        return linalg.matmul(self, other)
+    def sort(self, axis: int = -1, kind: Any = None, order: None = None, *, stable: Any = None) -> None:
+        """Sort in place, and return None, as :meth:`numpy.ndarray.sort`. Like every write in place it is differentiable.
 
-    def outer(self, other: Operand) -> Tensor:
-        """Every product of two elements."""
-        return linalg.outer(self, other)
+        For a sorted copy take :func:`tinytensor.sort` or ``np.sort(t)``, for PyTorch's indices :meth:`argsort`.
+
+        >>> import tinytensor as tt
+        >>> t = tt.tensor([3.0, 1.0, 2.0])
+        >>> t.sort()
+        >>> t
+        tensor([1., 2., 3.])
+        """
+        self[...] = np.sort(self, axis, kind=kind, order=order, stable=stable)
+
+    def partition(self, kth: Any, axis: int = -1, kind: Any = "introselect", order: None = None) -> None:
+        """Partition in place, and return None, as :meth:`numpy.ndarray.partition`. For a copy: :func:`tinytensor.partition`."""
+        self[...] = np.partition(self, kth, axis, kind=kind, order=order)
+
+    # --------------------------------------------------------------- casts by PyTorch's names, last: they hide Python's
+
+    def half(self) -> Tensor:
+        """x as float16.   (``torch.Tensor.half``)"""
+        return self.astype(np.float16)
+
+    def long(self) -> Tensor:
+        """x as int64; only of a tensor without gradient.   (``torch.Tensor.long``)"""
+        return self.astype(np.int64)
+
+    def int(self) -> Tensor:
+        """x as int32; only of a tensor without gradient.   (``torch.Tensor.int``)"""
+        return self.astype(np.int32)
+
+    def bool(self) -> Tensor:
+        """Whether x is not 0; only of a tensor without gradient.   (``torch.Tensor.bool``)"""
+        return self.astype(np.bool_)
 
 
 use_tensor_class(Tensor)

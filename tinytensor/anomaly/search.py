@@ -13,7 +13,7 @@ from tinytensor.graph import Node
 from tinytensor.recorded import Line, input_of, values_of
 from tinytensor.stepping import cotangents
 
-__all__ = ["bad_input", "birth", "blame_backward", "blame_forward"]
+__all__ = ["bad_input", "birth", "blame_backward", "blame_forward", "blame_tangent"]
 
 
 # -------------------------------------------------------------------------------------------------- one operation
@@ -209,3 +209,32 @@ def _raise_backward(order: list[Node], node: Node, parent: Node, g: Any, new: An
     if isinstance(out, np.ndarray) and out.shape == new.shape and op.elementwise:
         facts.append(element("result", out, index))
     raise report("backward", op.name, getattr(node, "line", None), index, headline, facts, advice(op.name, new.dtype))
+
+
+def blame_tangent(node: Node, tangents: dict[Node, Any], inf: bool) -> NoReturn:
+    """Raise for the operation where, on the way to ``node``, a tangent is first not finite."""
+
+    def bad(node: Node | None) -> Any:
+        t = tangents.get(node) if node is not None else None
+        parts = list(t.values()) if isinstance(t, dict) else [t]
+        return next((m for p in parts if (m := is_bad(getattr(p, "_data", p), inf)) is not None), None)
+
+    mask = bad(node)
+    while (before := next((p for p in node.parents if bad(p) is not None), None)) is not None:
+        node, mask = before, bad(before)
+    op: Any = node.op
+    if op is None or op.name == "variable":
+        raise report("input", "jvp", None, where(mask), "the tangent given is not finite", [], "pass a finite one")
+    t = tangents[node]
+    headline = (
+        f"forward derivative of {op.name}: the tangent of its result is the first that is not finite, recorded at"
+    )
+    facts = [f"tangent of the result: {count_bad(mask)}"]
+    if not isinstance(t, dict):
+        facts.insert(0, element("tangent of the result", getattr(t, "_data", t), where(mask)))
+    inputs = [input_of(node, k) for k in range(len(node.parents))]
+    facts += [element(op.input_name(k), x, where(mask)) for k, x in enumerate(inputs)
+              if isinstance(x, np.ndarray) and x.shape == mask.shape and op.elementwise]  # fmt: skip
+    raise report(
+        "backward", op.name, getattr(node, "line", None), where(mask), headline, facts, advice(op.name, node.dtype)
+    )

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinytensor import graph
 from tinytensor.anomaly.report import AnomalyError, is_bad, report
-from tinytensor.anomaly.search import bad_input, birth, blame_backward, blame_forward
+from tinytensor.anomaly.search import bad_input, birth, blame_backward, blame_forward, blame_tangent
 from tinytensor.anomaly.writes import Locks, arrays_of, fingerprint, was
 from tinytensor.graph import Node, no_grad, watching
 from tinytensor.primitive import TensorBase
@@ -120,6 +120,13 @@ class Watcher:
         if self.backward and not _looks_finite(value) and is_bad(value, self.inf) is not None:
             with np.errstate(all="ignore"):
                 blame_forward(root, value, self.inf)
+
+    def check_tangents(self, roots: list[Node], tangents: dict[Node, Any]) -> None:
+        """What forward mode returns."""
+        if self.backward:
+            for root in roots:
+                if is_bad(getattr(t := tangents.get(root), "_data", t), self.inf) is not None:
+                    blame_tangent(root, tangents, self.inf)
 
     def carry(self, order: list[Node], cotangent: Any, needed: Any, create_graph: bool, retain_graph: bool,
               hooked: Any) -> dict[Node, Any]:  # fmt: skip

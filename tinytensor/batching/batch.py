@@ -127,8 +127,8 @@ class Batched(Tensor):
     def detach(self) -> Tensor:
         return Batched(self._inner.detach(), self._level)
 
-    def astype(self, dtype: DType) -> Tensor:
-        return Batched(self._inner.astype(dtype), self._level)
+    def astype(self, dtype: DType, *, copy: bool = True) -> Tensor:
+        return Batched(self._inner.astype(dtype, copy=copy), self._level)
 
     # --------------------------------------------------------------------------------- what each example answers itself
 
@@ -142,17 +142,17 @@ class Batched(Tensor):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         return self._data
 
-    def argmax(self, axis: Any = None, keepdims: bool = False, dim: Any = None) -> Tensor:
-        return np.argmax(self, axis if dim is None else dim, keepdims=keepdims)  # type: ignore[no-any-return]
+    def argmax(self, axis: Any = None, keepdims: bool = False, dim: Any = None, keepdim: bool = False) -> Tensor:
+        return np.argmax(self, axis if dim is None else dim, keepdims=keepdims or keepdim)  # type: ignore[no-any-return]
 
-    def argmin(self, axis: Any = None, keepdims: bool = False, dim: Any = None) -> Tensor:
-        return np.argmin(self, axis if dim is None else dim, keepdims=keepdims)  # type: ignore[no-any-return]
+    def argmin(self, axis: Any = None, keepdims: bool = False, dim: Any = None, keepdim: bool = False) -> Tensor:
+        return np.argmin(self, axis if dim is None else dim, keepdims=keepdims or keepdim)  # type: ignore[no-any-return]
 
-    def any(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return np.any(self, axis, keepdims=keepdims)  # type: ignore[no-any-return]
+    def any(self, axis: Axis = None, keepdims: bool = False, dim: Axis = None, keepdim: bool = False) -> Tensor:
+        return np.any(self, axis if dim is None else dim, keepdims=keepdims or keepdim)  # type: ignore[no-any-return]
 
-    def all(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return np.all(self, axis, keepdims=keepdims)  # type: ignore[no-any-return]
+    def all(self, axis: Axis = None, keepdims: bool = False, dim: Axis = None, keepdim: bool = False) -> Tensor:
+        return np.all(self, axis if dim is None else dim, keepdims=keepdims or keepdim)  # type: ignore[no-any-return]
 
     # ------------------------------------------------------------------------------------------------------ operators
 

@@ -7,6 +7,8 @@ against the scalar engine and PyTorch where they have it; ``tt.supported()`` and
 from __future__ import annotations
 
 from tinytensor.catalogue import (
+    activations,
+    building,
     elementwise,
     fourier,
     indexing,
@@ -14,6 +16,7 @@ from tinytensor.catalogue import (
     products,
     reductions,
     shape,
+    solvers,
     special,
     statistics,
 )
@@ -23,13 +26,16 @@ __all__ = ["FAMILIES", "Case", "Domain", "Entry", "case", "entry"]
 
 #: Title of the family -> its entries.
 FAMILIES: dict[str, list[Entry]] = {
-    "Elementwise": elementwise.ENTRIES,
+    "Elementwise": elementwise.ENTRIES + activations.ENTRIES,
     "Reductions and scans": reductions.ENTRIES,
     "Statistics and signals": statistics.ENTRIES,
+    "Polynomials, filters, differential equations": solvers.ENTRIES,
+    "Arrays of values": building.ENTRIES,
     "Shape": shape.ENTRIES,
     "Indexing and selection": indexing.ENTRIES,
     "Products": products.ENTRIES,
     "Linear algebra": linalg.ENTRIES,
     "Fourier transforms and complex numbers": fourier.ENTRIES,
     "Special functions and distributions": special.ENTRIES,
+    "Comparisons and other constants": building.CONSTANTS,
 }

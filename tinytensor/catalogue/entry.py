@@ -160,6 +160,8 @@ class Reference(_Merged):
     special = _Merged("scipy.special")
     stats = _Merged("scipy.stats")
     fft = _Merged("numpy.fft")
+    signal = _Merged("scipy.signal")
+    integrate = _Merged("scipy.integrate")
 
     def __init__(self) -> None:
         super().__init__("numpy", "numpy.lib.stride_tricks", "scipy")

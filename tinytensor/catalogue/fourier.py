@@ -130,6 +130,7 @@ ENTRIES: list[Entry] = [
             *EACH,
             torch=lambda T, x: parts(T, T.conj(twisted(T, x)) * T.exp(x * 1j)),
         ),
+        also=("np.conj",),
     ),
     entry(
         "np.angle",

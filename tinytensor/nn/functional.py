@@ -18,12 +18,38 @@ from tinytensor.primitive import TensorBase, primitive
 from tinytensor.tensor import Tensor
 
 if TYPE_CHECKING:
+    from tinytensor.ops.conv import conv1d, conv2d, conv_transpose1d, conv_transpose2d
+    from tinytensor.ops.pooling import (
+        adaptive_avg_pool1d,
+        adaptive_avg_pool2d,
+        avg_pool1d,
+        avg_pool2d,
+        max_pool1d,
+        max_pool2d,
+    )
     from tinytensor.typing import Operand
 
 __all__ = [
-    "binary_cross_entropy_with_logits", "cross_entropy", "hinge_loss", "leaky_relu", "linear", "log_softmax",
-    "mse_loss", "relu", "sigmoid", "softmax", "softplus", "tanh",
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "avg_pool1d", "avg_pool2d", "binary_cross_entropy_with_logits",
+    "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "cross_entropy", "hinge_loss", "leaky_relu", "linear",
+    "log_softmax", "max_pool1d", "max_pool2d", "mse_loss", "relu", "sigmoid", "softmax", "softplus", "tanh",
 ]  # fmt: skip
+
+#: Where the functions live that load when they are first used.
+_LAZY = {
+    "conv1d": "conv", "conv2d": "conv", "conv_transpose1d": "conv", "conv_transpose2d": "conv",
+    "adaptive_avg_pool1d": "pooling", "adaptive_avg_pool2d": "pooling", "avg_pool1d": "pooling",
+    "avg_pool2d": "pooling", "max_pool1d": "pooling", "max_pool2d": "pooling",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'tinytensor.nn.functional' has no attribute {name!r}")
+    from importlib import import_module
+
+    found = globals()[name] = getattr(import_module(f"tinytensor.ops.{_LAZY[name]}"), name)
+    return found
 
 
 def _pair(input: Operand, target: Operand, op: str) -> tuple[Any, Any]:

@@ -25,6 +25,8 @@ def axes_of(axis: Axis, ndim: int, op: str) -> tuple[int, ...]:
     >>> axes_of((-1, 0), 3, "sum")
     (0, 2)
     """
+    if type(axis) is int and -ndim <= axis < ndim:  # nearly always
+        return (axis % ndim,)
     if axis is None:
         return tuple(range(ndim))
     axes = axis if isinstance(axis, (tuple, list)) else (axis,)
@@ -37,8 +39,8 @@ def axes_of(axis: Axis, ndim: int, op: str) -> tuple[int, ...]:
 
 
 def kept_shape(shape: tuple[int, ...], axis: Axis, op: str) -> tuple[int, ...]:
-    """The shape after a reduction with ``keepdims=True``."""
-    if axis is None:
+    """The shape after a reduction with ``keepdims=True``. (NumPy's own reductions take axis 0 of no dimensions.)"""
+    if axis is None or not shape:
         return (1,) * len(shape)
     kept = list(shape)
     for a in axes_of(axis, len(shape), op):
@@ -50,6 +52,8 @@ def count_of(shape: tuple[int, ...], axis: Axis, op: str) -> int:
     """How many elements each result of a reduction is made of."""
     if axis is None:
         return math.prod(shape)
+    if type(axis) is int and -len(shape) <= axis < len(shape):
+        return shape[axis]
     return math.prod([shape[a] for a in axes_of(axis, len(shape), op)])
 
 

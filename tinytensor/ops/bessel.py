@@ -19,11 +19,12 @@ __all__ = [
 ]  # fmt: skip
 
 
-# Jᵥ′ = v/z Jᵥ − Jᵥ₊₁ takes one Bessel function more, not two, but is 0/0 at 0; there, Jᵥ′ = (Jᵥ₋₁ − Jᵥ₊₁)/2. So for I.
+# Jᵥ′ = v/z Jᵥ − Jᵥ₊₁ takes one Bessel function more, not two, but is 0/0 at 0, and its derivative loses digits near 0; there,
+# Jᵥ′ = (Jᵥ₋₁ − Jᵥ₊₁)/2. So for I.
 
 
 def _nonzero(z: Any) -> bool:
-    return bool(np.logical_and.reduce(getattr(z, "_data", z), axis=None))
+    return bool(np.logical_and.reduce(np.abs(getattr(z, "_data", z)) > 0.03, axis=None))
 
 
 def _jv_slope(v: Any, z: Any, out: Any) -> Any:
@@ -165,7 +166,12 @@ def i0e(x: Operand) -> Tensor:
     return sc.i0e(x)
 
 
-@primitive(sc.i1e, x=lambda g, x, out: g * (0.5 * (sc.i0e(x) + sc.ive(2, x)) - np.sign(x) * out))
+def _i1e_rule(g: Any, x: Any, out: Any) -> Any:
+    slope = sc.i0e(x) - out / x if _nonzero(x) else 0.5 * (sc.i0e(x) + sc.ive(2, x))
+    return g * (slope - np.sign(x) * out)
+
+
+@primitive(sc.i1e, x=_i1e_rule)
 def i1e(x: Operand) -> Tensor:
     """e^(−|x|) I₁(x).   ∂/∂x = e^(−|x|) (I₀(x) + I₂(x))/2 − sign(x) out   (:data:`scipy.special.i1e`)
 

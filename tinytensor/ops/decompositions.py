@@ -212,6 +212,8 @@ def eigvalsh(x: Operand, UPLO: Literal["L", "U"] = "L") -> Tensor:
 def _fixed_phase(gv: Any, v: Any) -> Any:
     """LAPACK turns a complex vector so that its largest component is real: ḡ less what only turns it."""
     plain = v._data if isinstance(v, TensorBase) else v
+    if not plain.size:
+        return gv
     real = np.absolute(plain) * (plain.imag == 0)
     at = np.arange(plain.shape[-2])[:, None] == np.expand_dims(real.argmax(-2), -2)
     turn = np.sum(gv * v, axis=-2, keepdims=True).imag

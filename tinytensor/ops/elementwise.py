@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add", "astype", "cbrt", "div0", "divide", "divmod", "float_power", "floor_divide", "fmod", "keep", "mod", "mul0", "multiply",
-    "negative", "positive", "pow", "power", "reciprocal", "remainder", "sqrt", "square", "subtract", "true_divide", "zero",
+    "negative", "positive", "pow", "power", "reciprocal", "remainder", "sqrt", "square", "subtract", "true_divide", "widened", "zero",
 ]  # fmt: skip
 
 # --------------------------------------------------------------------------------------- products at a singularity
@@ -28,7 +28,7 @@ __all__ = [
 def _both0(x: Any, y: Any) -> Any:
     """x · y, and 0 where one is 0 and the other not finite: the branch not taken stays 0 in second derivatives too."""
     out: Any = np.multiply(x, y)
-    if np.logical_or.reduce(np.isnan(out), axis=None):
+    if np.count_nonzero(np.isnan(out)):
         out = np.where(np.equal(x, 0) | np.equal(y, 0), np.zeros((), out.dtype), out)
     return out
 
@@ -43,7 +43,7 @@ def mul0(x: Operand, y: Operand) -> Tensor:
     array([ 0.,  0., inf])
     """
     out: Any = np.multiply(x, y)
-    if np.logical_or.reduce(np.isnan(out), axis=None):
+    if np.count_nonzero(np.isnan(out)):
         out = np.where((np.equal(x, 0)) & ~np.isfinite(y), np.zeros((), out.dtype), out)
     return out
 
@@ -60,7 +60,7 @@ def div0(x: Operand, y: Operand) -> Tensor:
     if type(y) is float and y:
         return np.divide(x, y)
     out: Any = np.divide(x, y)
-    if np.logical_or.reduce(np.isnan(out), axis=None):
+    if np.count_nonzero(np.isnan(out)):
         out = np.where((np.equal(x, 0)) & (np.equal(y, 0) | np.isnan(y)), np.zeros((), out.dtype), out)
     return out
 
@@ -142,15 +142,23 @@ def divide(x: Operand, y: Operand) -> Tensor:
     return np.divide(x, y)
 
 
+def widened(x: Any, g: Any) -> Any:
+    """An input in the dtype of the result, as NumPy's own loop saw it: squares of small integers overflow."""
+    dtype = getattr(x, "dtype", None)  # a number has none
+    return x if dtype is None or dtype == g.dtype else x.astype(np.promote_types(dtype, g.dtype))
+
+
 def _power_x(g: Any, x: Any, y: Any) -> Any:
     if type(y) in (int, float) and y >= 0 and float(y).is_integer():  # finite wherever x is
         return g * (y * x ** (y - 1)) if y else g * np.zeros_like(x)
+    y = widened(y, g)
     return mul0(g, mul0(y, x ** (y - 1)))
 
 
 def _power_y(g: Any, x: Any, y: Any, out: Any) -> Any:
     if type(x) in (int, float) and x > 0:
         return g * (out * math.log(x))
+    x = widened(x, g)
     at_zero = np.logical_and(np.equal(x, 0), np.greater_equal(y, 0))  # 0ʸ is 0, or 1: constant to the right
     return mul0(g, mul0(out, np.log(np.where(at_zero, 1.0, x))))
 

@@ -47,9 +47,8 @@ def _solved(g: Any, vector: bool, solve: Callable[[Any], Any]) -> Any:
     return solve(np.expand_dims(g, -1))[..., 0] if vector and g.ndim > 1 else solve(g)
 
 
-def _real_only(x: Any, op: str) -> None:
-    if x.dtype.kind == "c":
-        raise TypeError(f"{op}: the gradient is that of real matrices; a complex one was given")
+def _same(x: Any) -> Any:
+    return x
 
 
 # ------------------------------------------------------------------------------------------------ triangular and banded
@@ -58,14 +57,12 @@ def _real_only(x: Any, op: str) -> None:
 def _triangular_rule(
     g: Any, a: Any, out: Any, y_shape: Any, trans: Any, lower: Any, unit_diagonal: Any, needs: Any
 ) -> Any:
-    turned = trans not in (0, "N")
-    if trans in (2, "C"):
-        _real_only(a, "solve_triangular")
+    turned, both = trans not in (0, "N"), conj if trans in (2, "C") else _same
     vector = len(y_shape) == 1
-    gy = _solved(g, vector, lambda z: solve_triangular(a, z, 0 if turned else 1, lower, unit_diagonal))
+    gy = both(_solved(both(g), vector, lambda z: solve_triangular(a, z, 0 if turned else 1, lower, unit_diagonal)))
     if not needs[0]:
         return None, gy
-    ga = -(_outer(out, gy, vector) if turned else _outer(gy, out, vector))
+    ga = -both(_outer(out, gy, vector) if turned else _outer(gy, out, vector))
     return _triangle(ga, lower, int(unit_diagonal)), gy
 
 
@@ -152,14 +149,13 @@ def cho_factor(x: Operand, lower: bool = False, check_finite: bool = True) -> tu
 
 
 def _cho_solve_rule(g: Any, c: Any, out: Any, y_shape: Any, lower: bool, needs: Any) -> tuple[Any, Any]:
-    """For a = L Lᵀ: ḡy = a⁻¹ g, ḡa = −ḡy outᵀ, ḡL = (ḡa + ḡaᵀ) L."""
-    _real_only(c, "cho_solve")
+    """For a = L Lᴴ: ḡy = a⁻ᵀ g, ḡa = −ḡy outᵀ, ḡL = (ḡa + ḡaᴴ) L̄."""
     vector = len(y_shape) == 1
-    gy = _solved(g, vector, lambda z: _cho_solve(c, z, lower, True))
+    gy = conj(_solved(conj(g), vector, lambda z: _cho_solve(c, z, lower, True)))
     if not needs[0]:
         return None, gy
     ga = -_outer(gy, out, vector)
-    factor, both = _triangle(c, lower), ga + ga.mT
+    factor, both = conj(_triangle(c, lower)), ga + adjoint(ga)
     return _triangle(np.matmul(both, factor) if lower else np.matmul(factor, both), lower), gy
 
 
@@ -247,13 +243,11 @@ def lu_factor(x: Operand, check_finite: bool = True) -> tuple[Tensor, Any]:
 
 def _lu_solve_rule(g: Any, packed: Any, pivots: Any, out: Any, y_shape: Any, trans: Any, needs: Any) -> tuple[Any, Any]:
     """ḡy = a⁻ᵀ g, ḡa = −ḡy outᵀ, and with its rows exchanged ḡL = ḡa Uᵀ, ḡU = Lᵀ ḡa, each in its triangle."""
-    if trans == 2:
-        _real_only(packed, "lu_solve")
-    vector = len(y_shape) == 1
-    gy = _solved(g, vector, lambda z: _lu_solve(packed, z, pivots, 0 if trans else 1, True))
+    vector, both = len(y_shape) == 1, conj if trans == 2 else _same
+    gy = both(_solved(both(g), vector, lambda z: _lu_solve(packed, z, pivots, 0 if trans else 1, True)))
     if not needs[0]:
         return None, gy
-    ga = _rows(-(_outer(out, gy, vector) if trans else _outer(gy, out, vector)), _order(pivots))
+    ga = _rows(-both(_outer(out, gy, vector) if trans else _outer(gy, out, vector)), _order(pivots))
     lower, upper = _halves(packed)
     return _triangle(np.matmul(ga, upper.mT), True, 1) + _triangle(np.matmul(lower.mT, ga), False), gy
 
@@ -271,7 +265,7 @@ def lu_solve(lu_and_piv: tuple[Operand, Any], y: Operand, trans: int = 0, check_
 
 def _lu_rule(g: Any, out: Any, x_shape: Any) -> Any:
     _need_square(x_shape, "lu")
-    if g[1] is None and g[2] is None:
+    if (g[1] is None and g[2] is None) or not math.prod(x_shape):
         return np.zeros_like(out[1])
     return np.matmul(_plain(out[0]), _lu_back(g[1], g[2], out[1], out[2]))
 
@@ -305,6 +299,8 @@ def _trsyl(r: Any, s: Any, f: Any, trana: str, tranb: str) -> Any:
 
 def solve_with_itself(a: Any, q: Any) -> Any:
     """x with a x + x a = q: one Schur form instead of two."""
+    if not math.prod(q.shape):
+        return q
     if isinstance(a, TensorBase) or isinstance(q, TensorBase) or a.ndim != 2 or a.dtype.kind == "c" or not a.size:
         return solve_sylvester(a, a, q)
     r, u = scipy_linalg("sqrtm").schur(a)
@@ -321,7 +317,7 @@ def _sylvester_rule(g: Any, a: Any, b: Any, out: Any) -> tuple[Any, Any, Any]:
     return -np.matmul(z, x.mT), -np.matmul(x.mT, z), z
 
 
-@primitive(joint=_sylvester_rule, inputs=("a", "b", "q"), outputs=True)
+@primitive(joint=_sylvester_rule, inputs=("a", "b", "q"), outputs=True, broadcasts=True)
 def _solve_sylvester(a: Any, b: Any, q: Any) -> Any:
     """The solution, and the Schur forms a = u r uᵀ, bᵀ = v s vᵀ; nothing for them, if they are not plain and real."""
     module = scipy_linalg("solve_sylvester")
@@ -346,14 +342,13 @@ def solve_sylvester(a: Operand, b: Operand, q: Operand) -> Tensor:
 
 
 def _continuous_rule(g: Any, a: Any, out: Any, needs: Any) -> tuple[Any, Any]:
-    _real_only(a, "solve_continuous_lyapunov")
-    z = solve_continuous_lyapunov(a.mT, g)
-    return -(np.matmul(z, out.mT) + np.matmul(z.mT, out)) if needs[0] else None, z
+    z = conj(solve_continuous_lyapunov(adjoint(a), conj(g)))
+    return -(np.matmul(z, out.mT) + conj(np.matmul(z.mT, out))) if needs[0] else None, z
 
 
 @primitive(joint=_continuous_rule, inputs=("a", "q"), broadcasts=True)
 def solve_continuous_lyapunov(a: Operand, q: Operand) -> Tensor:
-    """x with a x + x aᵀ = q.   ∂: aᵀ Z + Z a = g; Z, −(Z xᵀ + Zᵀ x) for q, a   (:func:`scipy.linalg.solve_continuous_lyapunov`)
+    """x with a x + x aᴴ = q.   ∂: aᵀ Z + Z ā = g; Z, −(Z xᵀ + Zᴴ x̄) for q, a   (:func:`scipy.linalg.solve_continuous_lyapunov`)
 
     >>> import numpy as np, tinytensor as tt
     >>> tt.linalg.solve_continuous_lyapunov(np.eye(2), tt.eye(2))
@@ -364,15 +359,15 @@ def solve_continuous_lyapunov(a: Operand, q: Operand) -> Tensor:
 
 
 def _discrete_rule(g: Any, a: Any, out: Any, method: Any, needs: Any) -> tuple[Any, Any]:
-    _real_only(a, "solve_discrete_lyapunov")
-    z = solve_discrete_lyapunov(a.mT, g, method)
-    both = np.matmul(np.matmul(z, a), out.mT) + np.matmul(np.matmul(z.mT, a), out) if needs[0] else None
-    return both, z
+    z = conj(solve_discrete_lyapunov(adjoint(a), conj(g), method))
+    if not needs[0]:
+        return None, z
+    return np.matmul(np.matmul(z, conj(a)), out.mT) + conj(np.matmul(np.matmul(z.mT, a), out)), z
 
 
 @primitive(joint=_discrete_rule, inputs=("a", "q"), broadcasts=True)
 def solve_discrete_lyapunov(a: Operand, q: Operand, method: str | None = None) -> Tensor:
-    """x with a x aᵀ − x + q = 0.   ∂: aᵀ Z a − Z + g = 0; Z, Z a xᵀ + Zᵀ a x for q, a   (:func:`scipy.linalg.solve_discrete_lyapunov`)
+    """x with a x aᴴ − x + q = 0.   ∂: aᵀ Z ā − Z + g = 0; Z, Z ā xᵀ + Zᴴ ā x̄ for q, a   (:func:`scipy.linalg.solve_discrete_lyapunov`)
 
     >>> import numpy as np, tinytensor as tt
     >>> tt.linalg.solve_discrete_lyapunov(np.zeros((2, 2)), tt.ones((2, 2)))

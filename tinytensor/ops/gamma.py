@@ -70,7 +70,7 @@ def gammasgn(x: Operand) -> Tensor:
 
 def _rgamma_rule(g: Any, z: Any, out: Any) -> Any:
     """−ψ(z)/Γ(z); left of ½ by the reflection formula, which has no poles there, so that it is right at 0, −1, …"""
-    if np.logical_and.reduce(np.greater(getattr(z, "_data", z), 0), axis=None):
+    if np.logical_and.reduce(np.greater(getattr(z, "_data", z), 0.1), axis=None):
         return -g * (sc.psi(z) * out)
     left = z < 0.5
     r = np.where(left, 1 - z, z)
@@ -101,7 +101,15 @@ def polygamma(n: Any, x: Operand) -> Tensor:
     return sc.polygamma(n, x)
 
 
-@primitive(sc.psi, z=lambda g, z: mul0(g, polygamma(1, z)))
+def _psi_rule(g: Any, z: Any) -> Any:
+    if np.iscomplexobj(z):
+        raise TypeError(
+            "psi: SciPy's polygamma is that of real numbers, so that ψ of complex ones has no derivative here"
+        )
+    return mul0(g, polygamma(1, z))
+
+
+@primitive(sc.psi, z=_psi_rule)
 def psi(z: Operand) -> Tensor:
     """ψ(z) = Γ'(z)/Γ(z), the digamma function.   ∂/∂z = ψ′(z), for real z   (:data:`scipy.special.psi`)
 

@@ -133,11 +133,15 @@ _SETITEM: dict[str, Any] = {"broadcasts": True, "x": lambda g, index: setitem(g,
 def setitem(x: Operand, index: Any, value: Operand) -> Tensor:
     """A copy of x with ``copy[index] = value``.   ∂/∂x = 0 at index, ∂/∂value = 1 there
 
+    Raises TypeError where integers would have to hold a fraction (NumPy cuts it off, and the gradient with it).
+
     >>> import tinytensor as tt
     >>> tt.setitem(tt.zeros(3), 1, 5.0)
     tensor([0., 5., 0.])
     """
     out = np.array(x)
+    if out.dtype.kind in "biu" and (kind := np.asarray(value).dtype).kind in "fc":
+        raise TypeError(f"setitem: an array of {out.dtype} cannot hold {kind}; use x.astype(float), or round the value")
     out[index] = value
     return out
 
@@ -171,6 +175,9 @@ def _add_take(accumulator: Any, g: Any, indices: Any, axis: int | None, mode: st
             np.add.at(accumulator.reshape(-1), index.reshape(-1), g.reshape(-1))
         else:
             np.add.at(accumulator, np.unravel_index(index % accumulator.size, accumulator.shape), g)
+        return
+    if not accumulator.ndim:  # NumPy takes from axis 0 of a number, too
+        accumulator[...] += np.add.reduce(g, None)
         return
     axis = axis % accumulator.ndim
     _add_taken(accumulator, g, _places(indices, accumulator.shape[axis], mode), axis)
@@ -288,6 +295,9 @@ def choose(a: Any, choices: Sequence[Operand], out: None = None, mode: str = "ra
     if out is not None:
         raise TypeError("choose() does not take out=: a result cannot be written into another array")
     xs = list(choices)
+    if any(type(x) in (int, float, complex) for x in xs):  # numbers are weak: float32 stays float32
+        dtype = np.result_type(*[getattr(x, "dtype", x) for x in xs])
+        xs = [np.asarray(x, dtype) if type(x) in (int, float, complex) else x for x in xs]
     index = np.asarray(plain_index(a))
     if mode != "raise":
         index = _places(index, len(xs), mode)

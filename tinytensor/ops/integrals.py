@@ -123,7 +123,12 @@ def fresnel(z: Operand) -> tuple[Tensor, Tensor]:
 
 
 def _spence_rule(g: Any, z: Any) -> Any:
-    return mul0(g, -sc.hyp2f1(1.0, 1.0, 2.0, 1 - z))
+    small = np.abs(getattr(z, "_data", z)) < 0.5  # 1 − z would lose z
+    slope = -sc.hyp2f1(1.0, 1.0, 2.0, 1 - np.where(small, 1, z))
+    if small.any():
+        z = np.where(small, z, 0.25)
+        slope = np.where(small, np.log(z) / (1 - z), slope)
+    return mul0(g, slope)
 
 
 @primitive(sc.spence, z=_spence_rule)

@@ -325,7 +325,7 @@ def tile(x: Operand, reps: int | Sequence[int]) -> Tensor:
 @primitive(x=lambda g, repeats, axis: repeat(g, repeats, axis))
 def _sum_repeats(x: Any, repeats: Any, axis: int | None, shape: tuple[int, ...]) -> Any:
     """Sums of the runs that :func:`repeat` made of the elements of an array of this shape."""
-    if axis is None:
+    if axis is None or not shape:
         shape_, axis = (math.prod(shape),), 0
     else:
         shape_, axis = shape, axis % len(shape)

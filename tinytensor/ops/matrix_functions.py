@@ -96,7 +96,18 @@ def sqrtm(x: Operand) -> Tensor:
     return scipy_linalg("sqrtm").sqrtm(x)
 
 
-@primitive(x=lambda g, x: _by_blocks(logm, g, x))
+def _log_rule(g: Any, x: Any) -> Any:
+    """Eigenvalues that occur twice in the blocks must not come to lie on both sides of the cut: it is turned aside."""
+    angles = np.angle(np.linalg.eigvals(x._data if isinstance(x, TensorBase) else x))
+    cut = np.abs(angles) > np.pi - 1e-6
+    if cut.any():
+        gap = np.min(angles + np.pi, initial=1.0, where=~cut)
+        turn = np.exp(-0.5j * gap)
+        g, x = g * turn, x * turn
+    return _by_blocks(logm, g, x)
+
+
+@primitive(x=_log_rule)
 def logm(x: Operand) -> Tensor:
     """The principal logarithm: expm(logm(x)) = x.   ∂/∂x = L(xᵀ, g)   (:func:`scipy.linalg.logm`)
 

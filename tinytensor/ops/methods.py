@@ -79,6 +79,7 @@ def reduce(
         return named(x, axis=axis, keepdims=keepdims, **more)
     _refuse_options(ufunc, "reduce", more)
     dims = x.shape
+    axis = () if not dims and axis in (0, -1) else axis  # as NumPy
     axes = reductions.axes_of(axis, len(dims), f"np.{ufunc.__name__}.reduce")
     if len(axes) > 1 and ufunc not in _REORDERABLE:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,13 +13,12 @@ from tinytensor.ops.reductions import (
     _inverse0,
     _prod_rule,
     _refuse_initial,
+    check_dtype,
     masked_var_rule,
     mean,
     prod,
     spread,
-    std,
     sum,
-    var,
 )
 from tinytensor.ops.scans import cumprod, cumsum
 from tinytensor.primitive import composite, primitive
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["nancumprod", "nancumsum", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum", "nanvar"]
 
 _SUMS = ("dtype", "out", "keepdims", "initial", "where")
+_EXTREMES = ("out", "keepdims", "initial", "where")
 _MEANS = ("dtype", "out", "keepdims")
 _SPREADS = ("dtype", "out", "ddof", "keepdims")
 
@@ -52,17 +53,46 @@ def _nanprod_of(x: Any, axis: Any, keepdims: bool, dtype: Any, initial: Any, whe
 
 def _nanmean_of(x: Any, axis: Any, keepdims: bool, dtype: Any, initial: Any, where: Any) -> Any:
     _refuse_initial("nanmean", initial)
+    check_dtype("nanmean", dtype, "fc")
     return mean(x, axis, keepdims, dtype=dtype, where=np.logical_and(_there(x), where))  # type: ignore[call-arg]
 
 
 def _nanvar_of(x: Any, axis: Any, ddof: Any, keepdims: bool, dtype: Any, initial: Any, where: Any) -> Any:
     _refuse_initial("nanvar", initial)
-    return var(x, axis, ddof, keepdims, dtype=dtype, where=np.logical_and(_there(x), where))  # type: ignore[call-arg]
+    check_dtype("nanvar", dtype, "f")
+    x = x if dtype is None else x.astype(dtype)
+    return nanvar(x, axis, ddof, keepdims) if where is True else _nanvar_where(x, axis, ddof, keepdims, where)
 
 
 def _nanstd_of(x: Any, axis: Any, ddof: Any, keepdims: bool, dtype: Any, initial: Any, where: Any) -> Any:
     _refuse_initial("nanstd", initial)
-    return std(x, axis, ddof, keepdims, dtype=dtype, where=np.logical_and(_there(x), where))  # type: ignore[call-arg]
+    check_dtype("nanstd", dtype, "f")
+    x = x if dtype is None else x.astype(dtype)
+    return nanstd(x, axis, ddof, keepdims) if where is True else _nanstd_where(x, axis, ddof, keepdims, where)
+
+
+@primitive(x=lambda g, x, axis, ddof, where: masked_var_rule(g, x, axis, ddof, np.logical_and(_there(x), where)))
+def _nanvar_where(x: Any, axis: Any, ddof: Any, keepdims: bool, where: Any) -> Any:
+    return np.nanvar(x, axis=axis, ddof=ddof, keepdims=keepdims, where=where)
+
+
+@composite()
+def _nanstd_where(x: Any, axis: Any, ddof: Any, keepdims: bool, where: Any) -> Any:
+    return np.sqrt(_nanvar_where(x, axis, ddof, keepdims, where))
+
+
+@primitive(
+    x=lambda g, x, out, axis, initial, where: _at_extreme(g, x, out, axis, np.logical_and(_there(x), where), initial)
+)
+def _extreme(x: Any, ufunc: Any, axis: Any, keepdims: bool, initial: Any, where: Any) -> Any:
+    """``np.nanmax`` and ``np.nanmin`` with all their options."""
+    return ufunc.reduce(x, axis, keepdims=keepdims, initial=np._NoValue if initial is None else initial, where=where)
+
+
+def _extreme_of(ufunc: Any, x: Any, axis: Any, keepdims: bool, dtype: Any, initial: Any, where: Any) -> Any:
+    if dtype is not None:
+        raise TypeError(f"nan{ufunc.__name__[1:]}() does not take dtype=: use x.astype(dtype) first")
+    return _extreme(x, ufunc, axis, keepdims, initial, where)
 
 
 @rarely(_nansum_of, np.nansum, order=_SUMS)
@@ -107,9 +137,12 @@ def nanprod(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return np.nanprod(x, axis, keepdims=keepdims)
 
 
-@primitive(np.nanmax, x=lambda g, x, out, axis: _at_extreme(g, x, out, axis, _there(x)))
+@rarely(partial(_extreme_of, np.fmax), np.nanmax, order=_EXTREMES)
+@primitive(x=lambda g, x, out, axis: _at_extreme(g, x, out, axis, _there(x)))
 def nanmax(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The largest element that is not NaN.   ∂/∂x = 1 there, shared evenly at a tie, else 0   (:func:`numpy.nanmax`)
+
+    ``initial`` and ``where`` are NumPy's.
 
     >>> import numpy as np, tinytensor as tt
     >>> tt.nanmax(tt.tensor([1.0, np.nan, 3.0]))
@@ -118,9 +151,12 @@ def nanmax(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return np.nanmax(x, axis, keepdims=keepdims)
 
 
-@primitive(np.nanmin, x=lambda g, x, out, axis: _at_extreme(g, x, out, axis, _there(x)))
+@rarely(partial(_extreme_of, np.fmin), np.nanmin, order=_EXTREMES)
+@primitive(x=lambda g, x, out, axis: _at_extreme(g, x, out, axis, _there(x)))
 def nanmin(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The smallest element that is not NaN.   ∂/∂x = 1 there, shared evenly at a tie, else 0   (:func:`numpy.nanmin`)
+
+    ``initial`` and ``where`` are NumPy's.
 
     >>> import numpy as np, tinytensor as tt
     >>> tt.nanmin(tt.tensor([1.0, np.nan, 3.0]))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor.ops.joining import concatenate
-from tinytensor.ops.shape import as_tensor, broadcast_to
-from tinytensor.primitive import TensorBase, composite, has_tensors, primitive
+from tinytensor.ops.shape import as_tensor, broadcast_to, copy
+from tinytensor.primitive import TensorBase, composite, has_tensors, primitive, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -43,6 +43,11 @@ def pad(
     widths = _widths(pad_width, array.ndim)
     given = {"constant_values": constant_values, "end_values": end_values, "stat_length": stat_length, "reflect_type": reflect_type}  # fmt: skip
     _check(mode, given)
+    if array.ndim == 0:
+        return copy(array)
+    if array.dtype.kind not in "fc" and mode != "constant" and not has_tensors((end_values,)):
+        used = {key: value for key, value in given.items() if key == _OPTIONS[mode]}
+        return wrap(np.pad(array._data, widths, mode, **used), None)
     if mode == "constant":
         if not isinstance(constant_values, TensorBase) and not has_tensors((constant_values,)):
             return _pad_constant(array, widths, constant_values)

@@ -251,15 +251,21 @@ def nan_to_num(x: Operand, copy: bool = True, nan: Any = 0.0, posinf: Any = None
     x=lambda g, condition: keep(g, condition),
     y=lambda g, condition: keep(g, np.logical_not(condition)),
 )
-def where(condition: Operand, x: Operand, y: Operand) -> Tensor:
+def _where(condition: Any, x: Any, y: Any) -> Any:
+    return np.where(condition, x, y)
+
+
+def where(condition: Operand, *xy: Operand, **named: Any) -> Any:
     """x where the condition is true, else y.   ∂/∂x = [condition], ∂/∂y = [not condition]   (:func:`numpy.where`)
+
+    ``where(condition)`` alone gives the places where it is true, as :func:`numpy.nonzero` does.
 
     >>> import tinytensor as tt
     >>> t = tt.tensor([-1.0, 2.0])
     >>> tt.where(t > 0, t, 0.0)
     tensor([0., 2.])
     """
-    return np.where(condition, x, y)
+    return _where(condition, *xy, **named) if xy or named else np.where(condition)
 
 
 @composite(np.select)
@@ -275,7 +281,11 @@ def select(condlist: Sequence[Operand], choicelist: Sequence[Operand], default: 
         raise ValueError(
             f"select: expected as many choices as conditions, at least one, got {len(choicelist)} and {len(condlist)}"
         )
-    out: Any = default
+    kinds = [default, *choicelist]
+    dtype = np.result_type(
+        *[x if type(x) in (int, float, complex) else getattr(x, "dtype", None) or np.asarray(x) for x in kinds]
+    )
+    out: Any = default.astype(dtype) if isinstance(default, TensorBase) else np.asarray(default, dtype)
     for k in range(len(condlist) - 1, -1, -1):
         condition: Any = condlist[k]
         if not isinstance(condition, TensorBase):
@@ -292,7 +302,7 @@ def _masks(x: Any, condlist: Any, n: int) -> Any:
         condlist = condlist._data
     elif isinstance(condlist, (list, tuple)):
         condlist = [c._data if isinstance(c, TensorBase) else c for c in condlist]
-    if np.isscalar(condlist) or (not isinstance(condlist[0], (list, np.ndarray)) and x.ndim != 0):
+    if np.ndim(condlist) == 0 or (not isinstance(condlist[0], (list, np.ndarray)) and x.ndim != 0):
         condlist = [condlist]
     masks = np.asarray(condlist, bool)
     if len(masks) == n - 1:
@@ -409,6 +419,11 @@ def _fraction(x: Any) -> Any:
     return np.modf(x)[0]
 
 
+@primitive(elementwise=True, x=zero)
+def _whole(x: Any) -> Any:
+    return np.modf(x)[1]  # of integers it is a float, unlike np.trunc
+
+
 @composite(np.modf)
 def modf(x: Operand) -> tuple[Tensor, Tensor]:
     """The fraction and the whole part, both with the sign of x.   ∂/∂x = 1 and 0   (:data:`numpy.modf`)
@@ -417,7 +432,7 @@ def modf(x: Operand) -> tuple[Tensor, Tensor]:
     >>> tt.modf(tt.tensor([-1.5, 1.25]))
     (tensor([-0.5 ,  0.25]), tensor([-1.,  1.]))
     """
-    return _fraction(x), trunc(x)
+    return _fraction(x), _whole(x)
 
 
 @primitive(np.ldexp, broadcasts=True, x=lambda g, y: np.ldexp(g, y))

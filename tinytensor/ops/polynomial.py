@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.ops.decompositions import eigvals
+from tinytensor.ops.elementwise import div0
+from tinytensor.ops.solving import lstsq
 from tinytensor.primitive import TensorBase, composite, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
     from tinytensor.typing import Operand
 
-__all__ = ["polyadd", "polyder", "polyint", "polymul", "polysub", "polyval", "vander"]
+__all__ = [
+    "poly", "polyadd", "polyder", "polydiv", "polyfit", "polyint", "polymul", "polysub", "polyval", "roots", "vander",
+]  # fmt: skip
 
 
 def _array(x: Any) -> Any:
@@ -148,3 +154,157 @@ def polyint(p: Operand, m: int = 1, k: Any = None) -> Tensor:
     for i in range(m):
         p = np.concatenate([p / np.arange(len(p), 0, -1), constants[i : i + 1]])
     return p
+
+
+def _polydiv_rule(g: Any, u: Any, v: Any, out: Any) -> tuple[Any, Any]:
+    """T q = u for the first coefficients, T the triangular matrix of v, and r = u − q v: gradients through both."""
+    gq, gr = g
+    q, n = out[0], len(u) - len(v) + 1
+    whole = np.zeros_like(u) if gr is None else np.concatenate([np.zeros(len(u) - len(gr), gr.dtype), gr])
+    if n < 1:
+        return whole, np.zeros_like(v)
+    inner = -np.convolve(whole, v[::-1], "valid")
+    inner = inner if gq is None else inner + gq
+    shift = np.arange(n) - np.arange(n)[:, None]
+    padded = np.concatenate([v, np.zeros(n - len(v), v.dtype)]) if n > len(v) else v
+    solved = np.linalg.solve(np.where(shift >= 0, padded[np.maximum(shift, 0)], 0), inner)
+    whole = whole + np.concatenate([solved, np.zeros(len(u) - n, solved.dtype)])
+    return whole, -np.convolve(whole, q[::-1], "valid")
+
+
+@primitive(joint=_polydiv_rule, inputs=("u", "v"), outputs=True)
+def _polydiv(u: Any, v: Any) -> Any:
+    return np.polydiv(u, v)
+
+
+@composite(np.polydiv)
+def polydiv(u: Operand, v: Operand) -> Any:
+    """Quotient q and remainder r of two polynomials: u = q v + r.   (:func:`numpy.polydiv`)
+
+    >>> import tinytensor as tt
+    >>> tt.polydiv(tt.tensor([3.0, 5.0, 2.0]), [2.0, 1.0])
+    (tensor([1.5 , 1.75]), tensor([0.25]))
+    """
+    return _polydiv(_array(u) + 0.0, _array(v) + 0.0)
+
+
+# ---------------------------------------------------------------------------------------------------------------- roots
+
+
+def _each_without_itself(z: Any) -> Any:
+    """(..., n) → (..., n, n − 1): in row i all but the i-th."""
+    n = z.shape[-1]
+    column = np.arange(n - 1)
+    return z[..., column + (column >= np.arange(n)[:, None])]
+
+
+@primitive(z=lambda g, z: -np.sum(np.expand_dims(g[..., 1:], -2) * _from_zeros(_each_without_itself(z)), axis=-1))
+def _from_zeros(z: Any) -> Any:
+    """The coefficients of Π (x − zᵢ), along the last axis.   ∂/∂zᵢ = −Π_{k≠i} (x − zₖ)"""
+    n = z.shape[-1]
+    p = np.zeros((*z.shape[:-1], n + 1), z.dtype)
+    p[..., 0] = 1
+    for k in range(n):
+        p[..., 1 : k + 2] -= z[..., k : k + 1] * p[..., : k + 1]
+    return p
+
+
+@composite(np.poly)
+def poly(seq_of_zeros: Operand) -> Tensor:
+    """The coefficients of Π (x − zᵢ), or the characteristic polynomial of a matrix.   (:func:`numpy.poly`)
+
+    ∂/∂zᵢ = −Π_{k≠i} (x − zₖ). Complex zeros in conjugate pairs make real coefficients.
+
+    >>> import tinytensor as tt
+    >>> tt.poly(tt.tensor([1.0, 2.0]))
+    tensor([ 1., -3.,  2.])
+    """
+    z: Any = seq_of_zeros if isinstance(seq_of_zeros, TensorBase) else np.asarray(seq_of_zeros)
+    if z.ndim == 2 and z.shape[0] == z.shape[1] and z.size:
+        z = eigvals(z)
+    elif z.ndim == 0:
+        z = z.reshape(1)
+    elif z.ndim != 1:
+        raise ValueError(f"poly: expected a vector of zeros or a square matrix, got shape {z.shape}")
+    p: Any = _from_zeros(z if z.dtype.kind in "fc" else z.astype(float))
+    if not z.shape[0]:
+        return p[0]
+    if z.dtype.kind != "c":
+        return p
+    plain = z._data if isinstance(z, TensorBase) else z
+    return np.real(p) if np.array_equal(np.sort(plain), np.sort(plain.conj())) else p
+
+
+def _roots_rule(g: Any, p: Any, out: Any) -> Any:
+    """∂rᵢ/∂pₖ = −rᵢⁿ⁻ᵏ / p′(rᵢ)."""
+    if not len(out):
+        return np.zeros_like(p)
+    return -np.matmul(div0(g, polyval(_slope(p), out)), vander(out, len(p)))
+
+
+@primitive(np.roots, p=_roots_rule)
+def roots(p: Operand) -> Tensor:
+    """Where the polynomial is zero; complex, if one of them is.   ∂rᵢ/∂pₖ = −rᵢⁿ⁻ᵏ / p′(rᵢ)   (:func:`numpy.roots`)
+
+    A root that occurs twice has no derivative: infinite, or large.
+
+    >>> import tinytensor as tt
+    >>> tt.roots(tt.tensor([1.0, -3.0, 2.0]))
+    tensor([2., 1.])
+    """
+    return np.roots(p)
+
+
+# -------------------------------------------------------------------------------------------------------------- fitting
+
+
+def _check_fit(x: Any, y: Any, deg: Any) -> None:
+    if np.ndim(deg) or deg < 0:
+        raise ValueError(f"polyfit: the degree must be a number that is not negative, got {deg}")
+    if x.ndim != 1 or not x.size or y.ndim not in (1, 2) or len(x) != len(y):
+        raise TypeError(f"polyfit: expected x (n,) and y (n,) or (n, k), n > 0, got {x.shape} and {y.shape}")
+
+
+@composite(np.polyfit)
+def polyfit(
+    x: Operand, y: Operand, deg: int, rcond: float | None = None, full: bool = False, w: Operand | None = None,
+    cov: Any = False,
+) -> Any:  # fmt: skip
+    """The coefficients of the polynomial of degree ``deg`` with the smallest squared error.   (:func:`numpy.polyfit`)
+
+    Differentiable in x, y and the weights w. ``full``: then residuals, rank, singular values and rcond; ``cov``: then the
+    covariances, scaled by the residuals unless it is "unscaled".
+
+    >>> import numpy as np, tinytensor as tt
+    >>> tt.polyfit(np.arange(3.0), tt.tensor([1.0, 3.0, 5.0]), 1).round(6)
+    tensor([2., 1.])
+    """
+    x, y = _array(x) + 0.0, _array(y) + 0.0
+    _check_fit(x, y, deg)
+    n = deg + 1
+    rcond = len(x) * np.finfo(x.dtype).eps if rcond is None else rcond
+    columns, values = vander(x, n), y
+    if w is not None:
+        weights = _array(w) + 0.0
+        if weights.shape != x.shape:
+            raise TypeError(f"polyfit: expected weights of shape {x.shape}, got {weights.shape}")
+        columns = columns * np.expand_dims(weights, 1)
+        values = values * (np.expand_dims(weights, 1) if y.ndim == 2 else weights)
+    scale = np.sqrt(np.sum(columns * columns, axis=0))
+    columns = columns / scale
+    solution, residuals, rank, singular = lstsq(columns, values, rcond)
+    c = (solution.T / scale).T
+    if rank != n and not full:
+        warnings.warn("polyfit: the points do not determine the polynomial", np.exceptions.RankWarning, stacklevel=3)
+    if full:
+        return c, residuals, rank, singular, rcond
+    if not cov:
+        return c
+    inverse = np.linalg.inv(np.matmul(columns.T, columns)) / np.outer(scale, scale)
+    if y.ndim == 2:
+        inverse = np.expand_dims(inverse, -1)
+    if cov == "unscaled":
+        return c, inverse
+    if len(x) <= n:
+        raise ValueError(f"polyfit: cov needs more than {n} points, got {len(x)}; or take cov='unscaled'")
+    return c, inverse * (residuals / (len(x) - n))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ def spread(x: Operand, axis: Axis, shape: tuple[int, ...]) -> Tensor:
            [1., 2.]])
     """
     x = np.asarray(x)
-    if axis is None and x.ndim == 0:
+    if x.ndim == 0 and (axis is None or len(shape) == 1):
         return np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
     kept = x.reshape(kept_shape(shape, axis, "spread"))
     strides = [0 if n == 1 else stride for n, stride in zip(kept.shape, kept.strides, strict=True)]
@@ -44,6 +45,12 @@ def spread(x: Operand, axis: Axis, shape: tuple[int, ...]) -> Tensor:
 def _refuse_initial(name: str, initial: Any) -> None:
     if initial is not None:
         raise TypeError(f"{name}() does not take initial=: combine the initial value with the result instead")
+
+
+def check_dtype(name: str, dtype: Any, kinds: str) -> None:
+    """Raise unless ``name`` can compute its result in ``dtype``."""
+    if dtype is not None and np.dtype(dtype).kind not in kinds:
+        raise TypeError(f"{name}: dtype={np.dtype(dtype)} cannot hold its result; use out.astype(dtype)")
 
 
 def _masked_rule(g: Any, x: Any, out: Any, ufunc: Any, axis: Any, initial: Any, where: Any) -> Any:
@@ -72,6 +79,7 @@ def _reduce(ufunc: Any, x: Any, axis: Any, keepdims: bool, dtype: Any, initial: 
 
 def _mean_of(x: Any, axis: Any, keepdims: bool, dtype: Any, initial: Any, where: Any) -> Any:
     _refuse_initial("mean", initial)
+    check_dtype("mean", dtype, "fc")
     if dtype is None and np.result_type(x).kind in "iub":
         dtype = float
     total = _masked(x, np.add, axis, keepdims, dtype, None, where)
@@ -111,6 +119,10 @@ def mean(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 def _at_extreme(g: Any, x: Any, out: Any, axis: Any, where: Any = True, initial: Any = None) -> Any:
     """The gradient shared evenly among the elements that are equal to the extreme (all NaNs, if it is NaN)."""
+    if axis is None and type(g) is np.ndarray and where is True and initial is None:
+        hits = x == out
+        if count := np.count_nonzero(hits):
+            return np.where(hits, g / count, 0)
     kept = kept_shape(x.shape, axis, "max")
     out = out.reshape(kept)
     hits = np.logical_or(x == out, x != x)
@@ -156,7 +168,7 @@ def _centred(x: Any, axis: Any) -> Any:
 
 
 def _var_rule(g: Any, x: Any, axis: Any, ddof: Any) -> Any:
-    free = count_of(x.shape, axis, "var") - ddof
+    free = builtins.max(count_of(x.shape, axis, "var") - ddof, 0)
     return 2 * g.reshape(kept_shape(x.shape, axis, "var")) / free * _centred(x, axis)
 
 
@@ -167,7 +179,7 @@ def _inverse0(x: Any) -> Any:
 
 
 def _std_rule(g: Any, x: Any, out: Any, axis: Any, ddof: Any) -> Any:
-    kept, free = kept_shape(x.shape, axis, "std"), count_of(x.shape, axis, "std") - ddof
+    kept, free = kept_shape(x.shape, axis, "std"), builtins.max(count_of(x.shape, axis, "std") - ddof, 0)
     return g.reshape(kept) * _inverse0(out.reshape(kept)) / free * _centred(x, axis)
 
 
@@ -182,6 +194,7 @@ def _var(x: Any, axis: Any, ddof: Any, keepdims: bool) -> Any:
 
 def _var_of(x: Any, axis: Any, ddof: Any, keepdims: bool, dtype: Any, initial: Any, where: Any) -> Any:
     _refuse_initial("var", initial)
+    check_dtype("var", dtype, "f")
     if dtype is not None:
         x = x.astype(dtype)
     return var(x, axis, ddof, keepdims) if where is True else _var_where(x, axis, ddof, keepdims, where)
@@ -189,6 +202,7 @@ def _var_of(x: Any, axis: Any, ddof: Any, keepdims: bool, dtype: Any, initial: A
 
 def _std_of(x: Any, axis: Any, ddof: Any, keepdims: bool, dtype: Any, initial: Any, where: Any) -> Any:
     _refuse_initial("std", initial)
+    check_dtype("std", dtype, "f")
     if dtype is not None:
         x = x.astype(dtype)
     return std(x, axis, ddof, keepdims) if where is True else _std_where(x, axis, ddof, keepdims, where)
@@ -199,7 +213,7 @@ def masked_var_rule(g: Any, x: Any, axis: Any, ddof: Any, where: Any) -> Any:
     n = np.add.reduce(np.broadcast_to(where, x.shape), axis=axis, keepdims=True).astype(x.dtype)
     average = sum(np.where(where, x, 0), axis, True) / n
     centred = np.where(where, x - average, 0)
-    out = 2 * g.reshape(n.shape) / (n - ddof) * (np.conj(centred) if x.dtype.kind == "c" else centred)
+    out = 2 * g.reshape(n.shape) / np.maximum(n - ddof, 0) * (np.conj(centred) if x.dtype.kind == "c" else centred)
     return np.where(where, out, 0)
 
 
@@ -243,7 +257,7 @@ def std(x: Operand, axis: Axis = None, ddof: float = 0, keepdims: bool = False) 
 
 def _prod_rule(g: Any, x: Any, out: Any, axis: Any) -> Any:
     ndim = x.ndim
-    if axis is None or (ndim == 1 and axis != ()):
+    if axis is None or ndim == 0 or (ndim == 1 and axis != ()):
         return others(x.reshape(-1), out.reshape(-1), g.reshape(-1)).reshape(x.shape)
     axes = axes_of(axis, ndim, "prod")
     order = [a for a in range(ndim) if a not in axes] + list(axes)

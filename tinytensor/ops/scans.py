@@ -110,7 +110,11 @@ def cumsum_back(x: Any, axis: int) -> Any:
 
 
 @rarely(lambda *args: _scan_of(cumsum, *args), np.cumsum, order=("dtype", "out"))
-@primitive(x=lambda g, x_shape, axis: cumsum_back(g, 0).reshape(x_shape) if axis is None else cumsum_back(g, axis))
+@primitive(
+    x=lambda g, x_shape, axis: (
+        cumsum_back(g, 0).reshape(x_shape) if axis is None or not x_shape else cumsum_back(g, axis)
+    )
+)
 def cumsum(x: Operand, axis: int | None = None) -> Tensor:
     """Σ_{k≤i} xₖ along the axis (of the flattened array, if None).   ∂outᵢ/∂xⱼ = [j ≤ i]   (:func:`numpy.cumsum`)
 
@@ -147,7 +151,7 @@ def _pull_products(x: Any, y: Any, total: Any) -> Any:
 
 
 def _cumprod_rule(g: Any, x: Any, out: Any, axis: Any) -> Any:
-    if axis is None:
+    if axis is None or x.ndim == 0:
         return _pull_products(g, x.reshape(-1), out).reshape(x.shape)
     if axis in (-1, x.ndim - 1):
         return _pull_products(g, x, out)
@@ -170,10 +174,9 @@ def cumprod(x: Operand, axis: int | None = None) -> Tensor:
 
 def _cumulative(scan: Any, x: Any, axis: Any, dtype: Any, first: float | None) -> Any:
     x = x if hasattr(x, "dtype") else np.asarray(x)
-    if x.ndim == 0 or (axis is None and x.ndim > 1):
-        raise ValueError(
-            f"cumulative_{scan.__name__[3:]}: expected an axis for an array of {x.ndim} dimensions, and at least one"
-        )
+    if axis is None and x.ndim > 1:
+        raise ValueError(f"cumulative_{scan.__name__[3:]}: expected an axis for an array of {x.ndim} dimensions")
+    x = x if x.ndim else x.reshape(1)
     axis = 0 if axis is None else axes_of(axis, x.ndim, f"cumulative_{scan.__name__[3:]}")[0]
     out = scan(x if dtype is None else x.astype(dtype), axis)
     if first is None:

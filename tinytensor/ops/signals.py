@@ -255,10 +255,10 @@ def unwrap(x: Operand, discont: float | None = None, axis: int = -1, period: flo
 
 def _mode(mode: Any) -> str:
     """NumPy's mode by its first letter."""
-    letter = "vsf"[mode] if isinstance(mode, int) and 0 <= mode < 3 else str(mode)[:1]
-    if letter not in tuple("vsf"):
+    letter = "vsf"[mode] if isinstance(mode, int) and 0 <= mode < 3 else str(mode)
+    if letter not in ("full", "same", "valid", "f", "s", "v"):
         raise ValueError(f"convolve: mode must be 'full', 'same' or 'valid', got {mode!r}")
-    return letter
+    return letter[0]
 
 
 def _whole(g: Any, a_shape: Any, v_shape: Any, mode: Any, middle: int) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from tinytensor.ops.axes import axes_of
 from tinytensor.ops.methods import bincount
 from tinytensor.ops.reductions import max, mean, min
+from tinytensor.ops.shape import as_tensor
 from tinytensor.primitive import DISPATCH, TensorBase, composite, primitive, wrap
 
 if TYPE_CHECKING:
@@ -247,6 +248,7 @@ def average(
     out = (array * w).sum(axis, keepdims=keepdims) / total
     if not returned:
         return out
+    total = as_tensor(total)
     return out, np.copy(total) if total.shape == out.shape else np.copy(np.broadcast_to(total, out.shape))
 
 
@@ -255,14 +257,17 @@ def _rows(x: Any, rowvar: bool, op: str) -> Any:
     x = x if hasattr(x, "ndim") else np.asarray(x)
     if x.ndim > 2:
         raise ValueError(f"{op}: expected at most 2 dimensions, got shape {x.shape}")
-    x = x if x.ndim == 2 else x.reshape((1, -1))
-    return x.T if not rowvar and x.shape[0] != 1 else x
+    return x.reshape((1, -1)) if x.ndim < 2 else x if rowvar else x.T
 
 
 def _frequency(f: Any, n: int, name: str) -> Any:
-    f = np.asarray(_values(f), float)
-    if f.shape != (n,) or (f < 0).any() or (name == "fweights" and (f != np.around(f)).any()):
+    values = np.asarray(_values(f), float)
+    if values.shape != (n,) or (values < 0).any() or (name == "fweights" and (values != np.around(values)).any()):
         raise ValueError(f"cov: {name} must be {n} numbers that are not negative (fweights: integers)")
+    if not isinstance(f, TensorBase) or f._node is None:
+        return values
+    if name == "fweights":
+        raise TypeError("cov: fweights are counts, but the tensor given requires grad; use t.detach(), or aweights")
     return f
 
 
@@ -279,7 +284,7 @@ def cov(
 ) -> Tensor:
     """The covariances of variables (rows), over n − 1 (``bias``: n; or n − ddof).   (:func:`numpy.cov`, ``torch.cov``)
 
-    (x − x̄)(x − x̄)ᵀ / (n − 1). ``y`` adds variables; fweights (repetitions) and aweights (importance) are constants.
+    (x − x̄)(x − x̄)ᵀ / (n − 1). ``y`` adds variables; fweights (repetitions) are constants, aweights (importance) have gradients.
 
     >>> import tinytensor as tt
     >>> tt.cov(tt.tensor([[0.0, 1.0, 2.0], [2.0, 1.0, 0.0]]))
@@ -290,7 +295,8 @@ def cov(
     if rows.shape[0] == 0:
         return wrap(np.zeros((0, 0)), None)
     if y is not None:
-        rows = np.concatenate([rows, _rows(y, rowvar, "cov")], 0)
+        more = _rows(y, True, "cov")
+        rows = np.concatenate([rows, more if rowvar or more.shape[0] == 1 else more.T], 0)
     kind = np.result_type(rows.dtype, float) if dtype is None else dtype
     rows = rows if rows.dtype == kind else rows.astype(kind)
     n = rows.shape[1]
@@ -303,14 +309,16 @@ def cov(
     total = n if w is None else w.sum()
     free = total - ddof
     if w is not None and aweights is not None and ddof:
-        free = total - ddof * np.sum(w * np.asarray(_values(aweights))) / total
-    if free <= 0:
+        free = total - ddof * np.sum(w * _frequency(aweights, n, "aweights")) / total
+    if _values(free) <= 0:
         warnings.warn("cov: degrees of freedom <= 0: too few observations for this ddof", RuntimeWarning, stacklevel=3)
         free = 0.0
     centred = rows - average(rows, 1, w, keepdims=True)
+    centred = centred if centred.dtype == kind else centred.astype(kind)
     other = (centred if w is None else centred * w).T
-    out = np.dot(centred, np.conj(other) if other.dtype.kind == "c" else other) * np.true_divide(1, free)
-    return np.squeeze(out)
+    out = np.dot(centred, np.conj(other) if other.dtype.kind == "c" else other)
+    scale = np.true_divide(1, free)
+    return np.squeeze(out * (scale if isinstance(scale, TensorBase) else float(scale)))  # a float is weak
 
 
 @composite(np.corrcoef)
@@ -348,7 +356,7 @@ def histogram(
         counts, edges = np.histogram(values, edges, range, density, _values(weights))
         return wrap(counts, None), wrap(edges, None)
     values = np.ravel(values)
-    edges = np.histogram_bin_edges(values, edges, range)
+    edges = np.histogram_bin_edges(values, edges, range, np.ravel(_values(weights)))
     place = np.where(values == edges[-1], edges.size - 2, np.searchsorted(edges, values, "right") - 1)
     inside = np.logical_and(place >= 0, place < edges.size - 1)
     sums = bincount(place[inside], weights.reshape(-1)[inside], edges.size - 1)
@@ -424,6 +432,13 @@ def nanargmin(x: Operand, axis: int | None = None, keepdims: bool = False) -> Te
 # ----------------------------------------------------------------------------------------- functions of parts of an array
 
 
+def _together(result: Any) -> Any:
+    """The result of a function as a tensor, also if it is a number or a list of tensors."""
+    if isinstance(result, (list, tuple)) and result:
+        return np.stack([_together(r) for r in result])
+    return result if isinstance(result, TensorBase) else wrap(np.asarray(result), None)
+
+
 def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Operand, *args: Any, **kwargs: Any) -> Tensor:
     """``func1d`` of each vector along the axis, its results in the axis's place.   (:func:`numpy.apply_along_axis`)
 
@@ -444,7 +459,7 @@ def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Operand, *args:
     if 0 in lead:
         raise ValueError(f"apply_along_axis: there is no vector along axis {axis} of an array of shape {x.shape}")
     rows = moved.reshape((math.prod(lead), moved.shape[-1]))
-    outs = np.stack([func1d(row, *args, **kwargs) for row in rows])
+    outs = np.stack([_together(func1d(row, *args, **kwargs)) for row in rows])
     inner = outs.ndim - 1
     whole = outs.reshape((*lead, *outs.shape[1:]))
     n = len(lead)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.ops.elementwise import div0
+from tinytensor.ops.elementwise import div0, widened
 from tinytensor.primitive import TensorBase, primitive
 
 if TYPE_CHECKING:
@@ -210,11 +210,16 @@ def arctan(x: Operand) -> Tensor:
     return np.arctan(x)
 
 
+def _squares(g: Any, x: Any, y: Any) -> Any:
+    x, y = widened(x, g), widened(y, g)
+    return x * x + y * y
+
+
 @primitive(
     np.arctan2,
     broadcasts=True,
-    x=lambda g, x, y: g * div0(y, x * x + y * y),
-    y=lambda g, x, y: -(g * div0(x, x * x + y * y)),
+    x=lambda g, x, y: g * div0(y, _squares(g, x, y)),
+    y=lambda g, x, y: -(g * div0(x, _squares(g, x, y))),
 )
 def arctan2(x: Operand, y: Operand) -> Tensor:
     """arctan(x/y), the angle of the point (y, x).   ∂/∂x = y/(x² + y²), ∂/∂y = −x/(x² + y²)   (:data:`numpy.arctan2`)
@@ -228,11 +233,19 @@ def arctan2(x: Operand, y: Operand) -> Tensor:
     return np.arctan2(x, y)
 
 
+def _cosine(x: Any, out: Any) -> Any:
+    """x / out, and 0 at the origin, with derivatives 0 there, as those of sign at 0."""
+    if not isinstance(out, TensorBase):
+        return div0(x, out)
+    origin = np.equal(out, 0)
+    return x * np.where(origin, 0, 1 / np.where(origin, 1, out))
+
+
 @primitive(
     np.hypot,
     broadcasts=True,
-    x=lambda g, x, out: g * div0(x, out),
-    y=lambda g, y, out: g * div0(y, out),
+    x=lambda g, x, out: g * _cosine(x, out),
+    y=lambda g, y, out: g * _cosine(y, out),
 )
 def hypot(x: Operand, y: Operand) -> Tensor:
     """√(x² + y²), without overflow.   ∂/∂x = x/√(x² + y²), and 0 at (0, 0)   (:data:`numpy.hypot`)

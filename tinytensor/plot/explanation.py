@@ -58,7 +58,7 @@ def _cells(stage: Any, hop: Any) -> list[str]:
     cells += [_escape(shape), f"carries {stage.carries:.4g}"]
     if hop is not None and hop.at:
         at = f"at [{', '.join(map(str, hop.at))}]"
-        cells.append(_escape(f"{at} {float(stage.value[hop.at]):.4g}" if stage.value is not None else at))
+        cells.append(_escape(f"{at} {stage.value[hop.at]:.4g}" if stage.value is not None else at))
     if stage.line is not None:
         cells.append(_escape(f"line {stage.line.number}: {stage.line.expression:.40}"))
     return cells

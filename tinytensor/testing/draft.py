@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
 import tinytensor
-from tinytensor.testing.program import Program, _names
+from tinytensor.testing.program import Program, names_in
 
 if TYPE_CHECKING:
     from tinytensor.testing.table import Row
@@ -30,6 +30,10 @@ class Choices(Protocol):
         """A number in [low, high]."""
         ...
 
+    def together(self, draw: Callable[[], T]) -> T:
+        """What ``draw`` makes of choices that belong together: a line of a program, which can be left out."""
+        ...
+
 
 class RandomChoices:
     """Choices from a NumPy generator."""
@@ -40,6 +44,10 @@ class RandomChoices:
     def integer(self, low: int, high: int) -> int:
         """A number in [low, high]."""
         return int(self._rng.integers(low, high, endpoint=True))
+
+    def together(self, draw: Callable[[], T]) -> T:
+        """What ``draw`` makes."""
+        return draw()
 
 
 class Domain:
@@ -52,8 +60,9 @@ class Domain:
 class Draft:
     """The lines so far, the value of every variable, and what draws the next line."""
 
-    def __init__(self, choices: Choices) -> None:
+    def __init__(self, choices: Choices, names: Mapping[str, Any] | None = None) -> None:
         self._choices = choices
+        self.names = dict(names or {})
         self.values: dict[str, Array] = {}
         self.leaves: dict[str, Array] = {}
         self.lines: list[str] = []
@@ -114,7 +123,7 @@ class Draft:
         found = self.values.get(text)
         if found is None:
             with np.errstate(all="raise", under="ignore"):
-                found = np.asarray(eval(text, {"np": np, "tt": tinytensor, **self.values}))
+                found = np.asarray(eval(text, {"np": np, "tt": tinytensor, **self.names, **self.values}))
         return found
 
     def variable(self, accepts: Callable[[Any], bool], shape: Callable[[], Sequence[int]]) -> str:
@@ -179,11 +188,11 @@ class Draft:
         else:
             self.assign(line, row.fresh)
         if not row.fresh:  # the result may look at the memory of its arguments
-            self.writable -= _names(line) - ({got["t"]} if "t" in row.slots else set())
+            self.writable -= names_in(line) - ({got["t"]} if "t" in row.slots else set())
         self.rows.append(row.name)
 
     def _write(self, line: str, target: str) -> None:
-        names = {"np": np, "tt": tinytensor, **self.values, target: self.values[target].copy()}
+        names = {"np": np, "tt": tinytensor, **self.names, **self.values, target: self.values[target].copy()}
         with np.errstate(all="raise", under="ignore"):
             exec(line, names)
         value = np.asarray(names[target])
@@ -195,5 +204,6 @@ class Draft:
     def program(self) -> Program:
         """What has been drawn."""
         source = "\n".join(self.lines)
-        used = _names(source) if source else set()
-        return Program(source, {name: a for name, a in self.leaves.items() if name in used})
+        used = names_in(source) if source else set()
+        names = {name: f for name, f in self.names.items() if name in used}
+        return Program(source, {name: a for name, a in self.leaves.items() if name in used}, names)

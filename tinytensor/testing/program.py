@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import CodeType
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import numpy as np
 import tinytensor
 from tinytensor.scalar import Value
 from tinytensor.tensor import Tensor, tensor
+from tinytensor.testing import pytorch
 from tinytensor.testing.gradcheck import (
     as_values,
     assert_near,
@@ -24,31 +25,33 @@ from tinytensor.testing.gradcheck import (
     walk_values,
     weights_for,
 )
+from tinytensor.testing.smallest import array_text
 from tinytensor.transforms import grad
 
 if TYPE_CHECKING:
     from tinytensor.typing import Array
 
-__all__ = ["Program", "ProgramError", "minimize"]
+__all__ = ["Program", "ProgramError", "compiled", "names_in"]
 
 #: How closely results and gradients must agree with the scalar engine, relative to the largest number of an array.
 _TIGHT, _LOOSE = 1e-9, 2e-3
 
 #: Where tensors give what ndarrays give to rounding only: np.dot of other than two matrices or vectors in memory order,
-#: np.take (another memory layout, in which a later sum runs in another order), and ** of NumPy's scalars, which 0-d
+#: np.take, np.delete and np.compress (another memory layout, in which a later sum runs in another order), and ** of NumPy's scalars, which 0-d
 #: results are in the middle of an expression. Everything else gives the same bits.
-_REORDERS = re.compile(r"\.(dot|tensordot|take)\(|\*\*")
+_REORDERS = re.compile(r"\.(dot|tensordot|take|delete|compress)\(|\*\*")
 
 
 class ProgramError(AssertionError):
     """Two ways to run a program disagree: the message says where, and ends with a test that can be pasted.
 
-    ``kind`` says what differed: 'values', 'gradients', 'second derivatives', or the name of the exception.
+    ``kind`` says what differed: 'values', 'gradients', 'second derivatives', or the name of the exception; ``options``
+    are those of the :meth:`Program.check` that finds it.
     """
 
-    def __init__(self, program: Program, kind: str, message: str) -> None:
-        super().__init__(f"{message}\n\nThe program, as a test:\n\n{program.script()}")
-        self.program, self.kind, self.reason = program, kind, message
+    def __init__(self, program: Program, kind: str, message: str, options: Mapping[str, Any] | None = None) -> None:
+        self.program, self.kind, self.reason, self.options = program, kind, message, dict(options or {})
+        super().__init__(f"{message}\n\nThe program, as a test:\n\n{program.script(**self.options)}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +59,8 @@ class Program:
     """NumPy source and its leaves: ``run`` executes it on any kind of array, ``check`` compares the kinds.
 
     ``source``: one statement a line, ``v0 = np.tanh(x0 @ x1)``, ``v0 += x1`` or ``v0[1:] = x1``; it may use ``np`` and
-    ``tt``. ``leaves``: floating arrays by name. A result that NumPy makes a scalar is kept as a 0-d array.
+    ``tt``. ``leaves``: floating arrays by name. ``names``: functions of yours that the source calls. A result that NumPy
+    makes a scalar is kept as a 0-d array.
 
     >>> import numpy as np
     >>> from tinytensor.testing import Program
@@ -68,17 +72,22 @@ class Program:
 
     source: str
     leaves: Mapping[str, Array]
+    names: Mapping[str, Any] = field(default_factory=dict)
 
-    def run(self, arrays: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """All variables, the leaves among them, after the program ran on ``arrays`` (ndarrays, if left out: copies)."""
+    def run(self, arrays: Mapping[str, Any] | None = None, spaces: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """All variables, the leaves among them, after the program ran on ``arrays`` (ndarrays, if left out: copies).
+
+        ``spaces``: what ``np`` and ``tt`` are, if not NumPy and tinytensor; results are then left as they come.
+        """
         arrays = {name: a.copy() for name, a in self.leaves.items()} if arrays is None else arrays
-        names: dict[str, Any] = {"np": np, "tt": tinytensor, **arrays}
+        given = {"np": np, "tt": tinytensor, **self.names} if spaces is None else spaces
+        names: dict[str, Any] = {**given, **arrays}
         scalars = any(a.dtype == object for a in arrays.values())
-        for code, target in _compiled(self.source):
+        for code, target in compiled(self.source):
             exec(code, names)
-            if type(names[target]) is not Tensor:
+            if spaces is None and type(names[target]) is not Tensor:
                 names[target] = _lifted(names[target], scalars)
-        return {name: value for name, value in names.items() if name not in ("np", "tt", "__builtins__")}
+        return {name: value for name, value in names.items() if name not in given and name != "__builtins__"}
 
     def run_tensors(self) -> dict[str, Any]:
         """All variables after the program ran on tensors whose leaves require grad."""
@@ -99,28 +108,61 @@ class Program:
         leaves = {name: variables[name] for name in self.leaves}
         return variables, {n: np.zeros(t.shape, t.dtype) if t.grad is None else t.grad for n, t in leaves.items()}
 
-    def check(self, second: bool = False, reference: dict[str, tuple[Array, Array]] | None = None) -> None:
-        """Run the program on ndarrays, on tensors and on Values, and compare; raise :class:`ProgramError`.
+    def check(
+        self,
+        second: bool = False,
+        reference: dict[str, tuple[Array, Array]] | None = None,
+        against: Sequence[str] = ("scalar",),
+    ) -> None:
+        """Run the program on ndarrays, on tensors and on witnesses, and compare; raise :class:`ProgramError`.
 
-        Tensors must give the bits that ndarrays give (dot, tensordot, take and ``**``: to rounding). Values and gradients must agree with the scalar engine to
-        rounding; a program with float32 leaves is compared loosely, and once more in float64. ``second`` compares second
-        derivatives with differences of the gradient, in one random direction.
+        Tensors must give the bits that ndarrays give (dot, tensordot, take, delete, compress and ``**``: to rounding). ``against``:
+        "scalar", the scalar engine, for values and gradients, to rounding (a program with float32 leaves loosely, and once
+        more in float64); "torch", PyTorch, in float64, to 1e-7; "finite-difference", one directional derivative.
+        ``second`` compares second derivatives with differences of the gradient, in one random direction. Raises
+        ImportError if PyTorch is asked and not installed, and UntranslatedError if the program calls what it lacks.
         """
-        try:
-            reference = self.reference() if reference is None else reference
-            self._compare(reference)
-            if any(a.dtype != np.float64 for a in self.leaves.values()):
-                self.double()._compare(reference)
-            if second:
-                self.double()._check_second()
-        except ProgramError as error:
-            raise ProgramError(self, error.kind, error.reason) from None
-        except Exception as error:
-            raise ProgramError(self, type(error).__name__, f"{type(error).__name__}: {error}") from error
+        checks: list[tuple[Callable[[], Any], dict[str, Any]]] = []
+        if "scalar" not in against:
+            checks.append((lambda: self._compare({}), {"against": ()}))
+        checks += [({
+            "scalar": lambda: self._check_scalar(reference),
+            "torch": lambda: self.double()._check_torch(),
+            "finite-difference": lambda: self.double()._check_differences(1),
+        }[witness], {"against": (witness,)}) for witness in against]  # fmt: skip
+        if second:
+            checks.append((lambda: self.double()._check_differences(2), {"second": True, "against": ()}))
+        for run, options in checks:
+            try:
+                run()
+            except ProgramError as error:
+                raise ProgramError(self, error.kind, error.reason, options) from None
+            except (pytorch.UntranslatedError, ImportError):
+                raise
+            except Exception as error:
+                raise ProgramError(self, type(error).__name__, f"{type(error).__name__}: {error}", options) from error
+
+    def _check_scalar(self, reference: dict[str, tuple[Array, Array]] | None) -> None:
+        reference = self.reference() if reference is None else reference
+        self._compare(reference)
+        if any(a.dtype != np.float64 for a in self.leaves.values()):
+            self.double()._compare(reference)
+
+    def _check_torch(self) -> None:
+        if not pytorch.available():
+            raise ImportError("PyTorch is not installed: pip install torch")
+        if set(self.names) & names_in(self.source):
+            raise pytorch.UntranslatedError(f"PyTorch was not asked: it has no {', '.join(self.names)}")
+        reference = pytorch.reference(self.run, self.leaves)
+        variables, gradients = self.gradients()
+        for name, (numbers, slopes) in reference.items():
+            self._near(variables[name].data, numbers, 1e-7, "values", f"the value of {name}, against PyTorch,")
+            if name in gradients:
+                self._near(gradients[name], slopes, 1e-7, "gradients", f"the gradient of {name}, against PyTorch,")
 
     def double(self) -> Program:
         """The same program with float64 leaves."""
-        return Program(self.source, {name: a.astype(np.float64) for name, a in self.leaves.items()})
+        return replace(self, leaves={name: a.astype(np.float64) for name, a in self.leaves.items()})
 
     def _compare(self, reference: dict[str, tuple[Array, Array]]) -> None:
         variables, gradients = self.gradients()
@@ -151,8 +193,8 @@ class Program:
         except AssertionError as error:
             raise ProgramError(self, kind, str(error)) from None
 
-    def _check_second(self) -> bool:
-        """Compare one second derivative; False if the differences do not converge (a kink is near, f is steep)."""
+    def _check_differences(self, order: int) -> bool:
+        """Compare a derivative in one direction; False if the differences do not converge (a kink is near, f is steep)."""
         names = [name for name, a in self.leaves.items() if a.size]
         if not names:
             return False
@@ -172,21 +214,27 @@ class Program:
         def slope(*args: Any) -> Any:
             return sum(np.sum(d * g) for d, g in zip(directions, gradient(*args), strict=True))
 
-        def along(s: float) -> float:
-            return float(slope(*[a + s * d for a, d in zip(arrays, directions, strict=True)]))
+        f = total if order == 1 else slope
 
-        parts = grad(slope, argnums=numbers)(*arrays)
+        def along(s: float) -> float:
+            return float(f(*[a + s * d for a, d in zip(arrays, directions, strict=True)]))
+
+        parts = gradient(*arrays) if order == 1 else grad(slope, argnums=numbers)(*arrays)
         got = sum(float((g * d).sum()) for g, d in zip(parts, directions, strict=True))
         one, two, four = [(along(h) - along(-h)) / (2 * h) for h in (2e-4, 1e-4, 5e-5)]
         expected, uncertain = (4 * four - two) / 3, abs(four - two) + abs(two - one)
         scale = max(1.0, abs(along(0.0)), abs(expected))
         if uncertain > 1e-3 * scale:
             return False
-        self._near(got, expected, (1e-7 * scale + uncertain) / scale, "second derivatives", "the second derivative")
+        kind, what = [
+            ("gradients", "the derivative in one direction"),
+            ("second derivatives", "the second derivative"),
+        ][order - 1]
+        self._near(got, expected, (1e-7 * scale + uncertain) / scale, kind, what)
         return True
 
-    def script(self) -> str:
-        """Python source that makes this program and checks it: paste it into a test.
+    def script(self, **options: Any) -> str:
+        """Python source that makes this program and checks it (with options of ``check``): paste it into a test.
 
         >>> import numpy as np
         >>> print(Program("v0 = x0 * 2", {"x0": np.array([1.5], np.float32)}).script())
@@ -201,9 +249,14 @@ class Program:
         ''', leaves).check()
         """
         leaves = "".join(f'    "{name}": {array_text(a)},\n' for name, a in self.leaves.items())
+        used = {name: f for name, f in self.names.items() if name in names_in(self.source)}
+        imports = "".join(_import_of(name, f) for name, f in used.items())
+        names = "".join(f", names={{{', '.join(f'{name!r}: {name}' for name in used)}}}" if used else "")
+        options = {k: v for k, v in options.items() if (k, v) != ("against", ("scalar",))}
+        arguments = ", ".join(f"{k}={v!r}" for k, v in options.items())
         return (
-            f"import numpy as np\nfrom tinytensor.testing import Program\n\nleaves = {{\n{leaves}}}\n"
-            f"Program('''\n{self.source.strip()}\n''', leaves).check()"
+            f"import numpy as np\nfrom tinytensor.testing import Program\n{imports}\nleaves = {{\n{leaves}}}\n"
+            f"Program('''\n{self.source.strip()}\n''', leaves{names}).check({arguments})"
         )
 
     def __str__(self) -> str:
@@ -211,7 +264,7 @@ class Program:
 
 
 @lru_cache(4096)
-def _compiled(source: str) -> tuple[tuple[CodeType, str], ...]:
+def compiled(source: str) -> tuple[tuple[CodeType, str], ...]:
     """Each statement's code and the name of the variable that it makes or changes."""
     lines = []
     for statement in ast.parse(source).body:
@@ -240,76 +293,14 @@ def _lifted(x: Any, scalars: bool) -> Any:
     return lifted
 
 
-def array_text(a: Array) -> str:
-    """An array as source that makes it again.
-
-    >>> array_text(np.array([[True], [False]])), array_text(np.zeros((0, 2), np.float32))
-    ('np.array([[True], [False]])', 'np.zeros((0, 2), dtype=np.float32)')
-    """
-    dtype = ", dtype=np.float32" if a.dtype == np.float32 else ""
-    return f"np.array({nested_text(a)}{dtype})" if a.size else f"np.zeros({a.shape}{dtype})"
+def _import_of(name: str, f: Any) -> str:
+    """The line that brings a function into a test."""
+    module = getattr(f, "__module__", None) or "__main__"
+    if module == "__main__" or getattr(f, "__qualname__", name) != name:
+        return f"# and {name}, as it is defined in your code\n"
+    return f"from {module} import {name}\n"
 
 
-def nested_text(a: Any) -> str:
-    """The elements of an array as nested lists, each number as short as it can be."""
-    return str(a[()]) if a.ndim == 0 else "[" + ", ".join([nested_text(part) for part in a]) + "]"
-
-
-# ----------------------------------------------------------------------------------------------------------- shrinking
-
-
-def minimize(program: Program, fails: Callable[[Program], bool]) -> Program:
-    r"""The smallest program found for which ``fails`` is still true: lines are dropped, or replaced by their values.
-
-    >>> import numpy as np
-    >>> long = Program("v0 = np.exp(x0)\nv1 = np.tanh(v0)\nv2 = v1 + v0", {"x0": np.ones(2)})
-    >>> small = minimize(long, lambda p: "tanh" in p.source)
-    >>> small.source, list(small.leaves)
-    ('v1 = np.tanh(v0)', ['v0'])
-    """
-    smaller = True
-    while smaller:
-        smaller = False
-        for k in reversed(range(len(program.source.strip().splitlines()))):
-            for candidate in _smaller(program, k):
-                if _still(candidate, fails):
-                    program, smaller = candidate, True
-                    break
-    return program
-
-
-def _still(program: Program, fails: Callable[[Program], bool]) -> bool:
-    try:
-        program.run()
-    except Exception:
-        return False
-    return bool(program.source) and fails(program)
-
-
-def _smaller(program: Program, k: int) -> list[Program]:
-    """The program without line k and what depends on it; and with line k's result as a leaf."""
-    lines = program.source.strip().splitlines()
-    if k >= len(lines):
-        return []
-    target = _compiled(lines[k])[0][1]
-    gone, kept = {target}, lines[:k]
-    for line in lines[k + 1 :]:
-        if _names(line) & gone:
-            gone.add(_compiled(line)[0][1])
-        else:
-            kept.append(line)
-    found = [_pruned(kept, program.leaves)]
-    rest = lines[:k] + lines[k + 1 :]
-    if all(_compiled(line)[0][1] != target for line in rest):
-        value = Program("\n".join(lines[: k + 1]), program.leaves).run()[target]
-        found.append(_pruned(rest, {**program.leaves, target: value.round(3)}))
-    return found
-
-
-def _pruned(lines: list[str], leaves: Mapping[str, Array]) -> Program:
-    used = set().union(*map(_names, lines)) if lines else set()
-    return Program("\n".join(lines), {name: a for name, a in leaves.items() if name in used})
-
-
-def _names(line: str) -> set[str]:
+def names_in(line: str) -> set[str]:
+    """The variables and functions that a line mentions, but for np and tt."""
     return {node.id for node in ast.walk(ast.parse(line)) if isinstance(node, ast.Name)} - {"np", "tt"}

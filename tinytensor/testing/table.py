@@ -1,343 +1,65 @@
 """The table of operations that random programs are made of: how each is written, what it takes, where it is smooth.
 
-A row names its arguments; what stands behind a name draws it: an array that is already there or a new leaf, an axis, a
-shape, an index. All is drawn so that the line is right by construction, on values that are known: an array outside the
-row's domain (a logarithm of something negative, a maximum near a tie) is mended first, ``np.square(v1) + 0.5``.
+A row names its arguments; what stands behind a name draws it (see :mod:`tinytensor.testing.slots`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from tinytensor.testing.draft import Domain, Draft
-from tinytensor.testing.program import nested_text
+from tinytensor.testing.draft import Draft
+from tinytensor.testing.slots import (
+    ABOVE_ONE,
+    DISTINCT,
+    GENTLE,
+    NONZERO,
+    OFF_ZERO,
+    POSITIVE,
+    SMALL,
+    UNIT,
+    Row,
+    a_list,
+    along,
+    an_axis,
+    array,
+    axis,
+    axis_and,
+    bound,
+    constant,
+    how_often,
+    index,
+    kth,
+    like,
+    mask,
+    modulus,
+    new_shape,
+    number,
+    of_shape,
+    one_axes,
+    one_of,
+    partner,
+    permutation,
+    positions,
+    row,
+    sections,
+    shifts,
+    some_of,
+    target,
+    tiles,
+    to_subtract,
+    weights,
+    wider_shape,
+    widths,
+    window,
+    written,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from tinytensor.typing import Array
 
 __all__ = ["TABLE", "Row"]
-
-T = TypeVar("T")
-Slot = Callable[[Draft, dict[str, str]], str]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One operation: its name, the ways to write it, and what draws each argument.
-
-    ``fresh``: the result has memory of its own and shares none, so that a later line may write into it.
-    """
-
-    name: str
-    forms: tuple[str, ...]
-    slots: dict[str, Slot]
-    fresh: bool = False
-
-
-def row(name: str, *forms: str, fresh: bool = False, **slots: Slot) -> Row:
-    """A row of the table; slots are drawn in the order in which they stand."""
-    return Row(name, forms, slots, fresh)
-
-
-# ------------------------------------------------------------------------------------------------------------- domains
-
-_GAP = 0.02  # how far values keep from a kink
-
-
-def _gap(v: Array) -> float:
-    return float(np.diff(np.sort(v, axis=None)).min(initial=np.inf))
-
-
-ANY = Domain(lambda v: True)
-POSITIVE = Domain(lambda v: v.min(initial=1) > 0.2, "(np.square({x}) + 0.5)")
-SMALL = Domain(lambda v: np.abs(v).max(initial=0) < 3, "np.tanh({x})")
-NONZERO = Domain(lambda v: np.abs(v).min(initial=1) > 0.2, "({x} + 0.5)", "({x} - 1.5)", "(np.square({x}) + 0.5)")
-OFF_ZERO = Domain(
-    lambda v: np.abs(v).min(initial=1) > _GAP, "({x} + 0.07)", "({x} - 0.11)", "({x} + 0.33)", "(np.square({x}) + 0.5)"
-)
-DISTINCT = Domain(lambda v: _gap(v) > _GAP, "(np.sin({x}) * 0.4 + np.arange({size}).reshape({shape}))")
-
-
-def apart(other: Array) -> Domain:
-    """Nowhere near the other array, elementwise."""
-    beyond = math.ceil(float(np.max(other, initial=0))) + 2
-    return Domain(
-        lambda v: np.abs(v - other).min(initial=1) > _GAP, "({x} + 0.07)", "({x} - 0.11)", "({x} + 0.33)",
-        f"(np.sin({{x}}) + {beyond})",
-    )  # fmt: skip
-
-
-# -------------------------------------------------------------------------------------------------------------- arrays
-
-
-def array(domain: Domain = ANY, ndim: int = 0, most: int = 4, filled: bool = False, size: int = 0) -> Slot:
-    """Any array of ``ndim`` to ``most`` dimensions, not empty if ``filled``, of at least ``size`` elements."""
-
-    def accepts(v: Array) -> bool:
-        return ndim <= v.ndim <= most and v.size >= max(size, filled)
-
-    def draw(d: Draft, got: dict[str, str]) -> str:
-        return d.mend(d.variable(accepts, lambda: d.shape(ndim, most, max(size, filled))), domain)
-
-    return draw
-
-
-def partner(domain: Domain = ANY, apart_from: str = "", of: str = "x") -> Slot:
-    """An array that broadcasts with another argument."""
-
-    def draw(d: Draft, got: dict[str, str]) -> str:
-        shape = d.value(got[of]).shape
-
-        def altered() -> tuple[int, ...]:
-            kept = [1 if d.chance(4) else n for n in shape[d.integer(0, len(shape)) if d.chance(3) else 0 :]]
-            wider = len(kept) == len(shape) < 4 and math.prod(shape) <= 12 and d.chance(4)
-            return (2, *kept) if wider else tuple(kept)
-
-        found = d.variable(lambda v: fits(v.shape, shape), altered)
-        return d.mend(found, apart(_spread(d.value(got[apart_from]), d.value(found))) if apart_from else domain)
-
-    return draw
-
-
-def _spread(v: Array, other: Array) -> Array:
-    return np.broadcast_to(v, np.broadcast_shapes(v.shape, other.shape))
-
-
-def fits(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    """Whether two shapes broadcast to something small."""
-    pairs = zip(reversed(one), reversed(other), strict=False)
-    if not all(a == b or 1 in (a, b) for a, b in pairs):
-        return False
-    return math.prod(np.broadcast_shapes(one, other)) <= 36
-
-
-def of_shape(shape: Callable[[Draft, dict[str, str]], Sequence[int]], domain: Domain = ANY) -> Slot:
-    """An array of exactly that shape."""
-
-    def draw(d: Draft, got: dict[str, str]) -> str:
-        wanted = tuple(shape(d, got))
-        return d.mend(d.variable(lambda v: v.shape == wanted, lambda: wanted), domain)
-
-    return draw
-
-
-def like(of: str) -> Slot:
-    """An array of the shape of another argument."""
-    return of_shape(lambda d, got: d.value(got[of]).shape)
-
-
-def constant(of: str = "x") -> Slot:
-    """An ndarray of another argument's shape, as a literal."""
-
-    def draw(d: Draft, got: dict[str, str]) -> str:
-        shape = d.value(got[of]).shape
-        return f"np.array({nested_text(d.numbers(shape))}).reshape({shape})"
-
-    return draw
-
-
-def a_list(of: str = "x") -> Slot:
-    """A list as long as the last axis of another argument."""
-    return lambda d, got: nested_text(d.numbers(d.value(got[of]).shape[-1:]))
-
-
-def target(d: Draft, got: dict[str, str]) -> str:
-    """An array that may be written into: it is no leaf, and nothing looks at its memory."""
-    names = [name for name in d.writable if d.values[name].size]
-    if names and d.chance(2):
-        return d.pick(sorted(names))
-    source = array(filled=True)(d, got)
-    return d.assign(f"np.copy({source})", fresh=True)
-
-
-def written(domain: Domain = ANY) -> Slot:
-    """What is written into the target, broadcast to the place."""
-
-    def draw(d: Draft, got: dict[str, str]) -> str:
-        place = f"{got['t']}[{got['index']}]" if "index" in got else got["t"]
-        shape = d.value(place).shape
-
-        def narrower() -> tuple[int, ...]:
-            return tuple([1 if d.chance(4) else n for n in shape[d.integer(0, len(shape)) if d.chance(3) else 0 :]])
-
-        def narrow(v: Array) -> bool:
-            return fits(v.shape, shape) and np.broadcast_shapes(v.shape, shape) == shape and v.ndim <= len(shape)
-
-        return d.mend(d.variable(narrow, narrower), domain)
-
-    return draw
-
-
-# ------------------------------------------------------------------------------------------------------ small arguments
-
-
-def one_of(*texts: str) -> Slot:
-    """One of the texts."""
-    return lambda d, got: d.pick(texts)
-
-
-number = one_of("2", "0.5", "-1.5", "3.0", "0.25", "np.float64(0.75)")
-
-
-def axis(least: int = 0, single: bool = False, keepdims: bool = True, flat: bool = True) -> Slot:
-    """``axis=…, keepdims=…`` of an argument x: int, negative, tuple, None; over at least ``least`` elements."""
-
-    def draw(d: Draft, got: dict[str, str]) -> str:
-        shape = d.value(got["x"]).shape
-        n = len(shape)
-        choices: list[Any] = [None] if flat else []
-        choices += list(range(-n, n))
-        if not single:
-            choices += [(j, k - n) for j in range(n) for k in range(n) if j != k] + [tuple(range(n))]
-            choices += [()] if least == 0 else []
-        choices = [c for c in choices if _count(shape, c) >= least]
-        keep = d.pick(["", ", keepdims=True"]) if keepdims else ""
-        return f"axis={d.pick(choices or [None])}{keep}"
-
-    return draw
-
-
-def _count(shape: tuple[int, ...], axis: Any) -> int:
-    axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    return math.prod([shape[a] for a in axes])
-
-
-def an_axis(extra: int = 0) -> Slot:
-    """A bare axis number of x, of either sign; ``extra`` 1: of an array with one axis more."""
-
-    def draw(d: Draft, got: dict[str, str]) -> str:
-        n = d.value(got["x"]).ndim + extra
-        return str(d.integer(0, n - 1) - n * d.chance(2))
-
-    return draw
-
-
-def permutation(d: Draft, got: dict[str, str]) -> str:
-    """The axes of x in some order."""
-    n = d.value(got["x"]).ndim
-    return str(tuple(k - n * d.chance(4) for k in d.shuffled(range(n))))
-
-
-def new_shape(d: Draft, got: dict[str, str]) -> str:
-    """A shape for the elements of x."""
-    v = d.value(got["x"])
-    shapes: list[Any] = [(v.size,), (v.size, 1), (1, v.size), (1, *v.shape), v.shape[::-1]]
-    shapes += [(k, v.size // k) for k in (2, 3, 4) if v.size % k == 0] + [(2, v.size // 4, 2)] * (v.size % 4 == 0)
-    shapes += [-1, (-1, 1)] if v.size else []
-    shapes += [()] if v.size == 1 else []
-    return str(d.pick(shapes))
-
-
-def wider_shape(d: Draft, got: dict[str, str]) -> str:
-    """A shape that x broadcasts to."""
-    shape = tuple([d.pick([1, 2, 3, 0]) if n == 1 else n for n in d.value(got["x"]).shape])
-    room = 36 // max(1, math.prod(shape))
-    return str((d.integer(1, min(3, room)), *shape) if len(shape) < 4 and d.chance(2) else shape)
-
-
-def one_axes(d: Draft, got: dict[str, str]) -> str:
-    """Axes of x that have length 1."""
-    ones = [k for k, n in enumerate(d.value(got["x"]).shape) if n == 1]
-    return str(d.pick([None, *ones, *[k - d.value(got["x"]).ndim for k in ones], tuple(ones)]))
-
-
-def sections(d: Draft, got: dict[str, str]) -> str:
-    """How to split x along an axis, and which piece to take."""
-    shape = d.value(got["x"]).shape
-    k = d.integer(0, len(shape) - 1)
-    n = shape[k]
-    cut = (
-        d.pick([c for c in (1, 2, 3) if n and n % c == 0] or [1]) if d.chance(2) else [d.integer(0, n), d.integer(0, n)]
-    )
-    pieces = cut if isinstance(cut, int) else 3
-    cut = cut if isinstance(cut, int) else sorted(cut)
-    return f"{cut}, {k - len(shape) * d.chance(2)})[{d.integer(0, pieces - 1)}]"
-
-
-def widths(d: Draft, got: dict[str, str]) -> str:
-    """How far to pad each axis of x."""
-    n = d.value(got["x"]).ndim
-    if d.chance(3):
-        return d.pick(["1", "(0, 1)"])
-    return str(tuple((d.integer(0, 2), d.integer(0, 1)) for _ in range(n)))
-
-
-def positions(d: Draft, got: dict[str, str]) -> str:
-    """Where to take elements of x, some twice, and the axis."""
-    v = d.value(got["x"])
-    k = d.pick([None, *range(-v.ndim, v.ndim)])
-    n = v.size if k is None else v.shape[k]
-    found = d.pick([str(d.integers(n, 3)), str(d.integers(n, 1)[0]), str([d.integers(n, 2), d.integers(n, 2)])])
-    return f"{found}, axis={k}"
-
-
-def along(d: Draft, got: dict[str, str]) -> str:
-    """The indices of take_along_axis, and the axis."""
-    shape = d.value(got["x"]).shape
-    k = d.integer(0, len(shape) - 1)
-    wanted = [*shape[:k], d.integer(1, 3), *shape[k + 1 :]]
-    found = np.reshape(d.integers(shape[k], math.prod(wanted)), wanted)
-    return f"np.array({nested_text(found)}), axis={k - len(shape) * d.chance(2)}"
-
-
-def index(of: str = "x") -> Slot:
-    """Everything that may stand between brackets: ints, slices, newaxis, ellipsis, integer arrays, masks."""
-
-    def draw(d: Draft, got: dict[str, str]) -> str:
-        shape = d.value(got[of]).shape
-        if not shape:
-            # a[()] = b puts the array b itself into a 0-d object array: not NumPy's meaning for numbers
-            return d.pick(["...", "None", "..., None", "()"][: 3 + (of != "t")])
-        style = d.pick(["basic", "basic", "arrays", "mask"])
-        if style == "mask" and math.prod(shape) <= 12:
-            masked = shape if d.chance(2) else shape[:1]
-            return f"np.array({nested_text(d.booleans(masked))}, dtype=bool).reshape({masked})"
-        parts = [_basic(d, n) for n in shape]
-        if style == "arrays" and all(shape):
-            m = d.integer(1, 3)
-            for k in d.shuffled(range(len(shape)))[: d.integer(1, 2)]:
-                flat = d.integers(shape[k], m)
-                parts[k] = str(flat) if d.chance(2) else f"np.array({[flat]})"
-        if d.chance(4):
-            k = d.integer(0, len(parts) - 1)
-            parts = [*parts[:k], "..."] if d.chance(2) else [*parts[:k], "...", *parts[k + 1 :]]
-        elif d.chance(3):
-            parts = parts[: d.integer(1, len(parts))]
-        if d.chance(5) and len(shape) < 4:
-            parts.insert(d.integer(0, len(parts)), "None")
-        return ", ".join(parts)
-
-    return draw
-
-
-def _basic(d: Draft, n: int) -> str:
-    texts = [":", "1:", ":-1", "::2", "::-1", "-2:", "5::-2", "0:1"]
-    return str(d.integer(-n, n - 1)) if n and d.chance(3) else d.pick(texts)
-
-
-def mask(d: Draft, got: dict[str, str]) -> str:
-    """A condition that broadcasts with x and y: a literal, or a comparison off its tie."""
-    shape = np.broadcast_shapes(*[d.value(got[name]).shape for name in ("x", "y") if name in got])
-    if d.chance(2):
-        return f"np.array({nested_text(d.booleans(shape))}, dtype=bool).reshape({shape})"
-    found = d.variable(lambda v: fits(v.shape, shape), lambda: shape)
-    return f"{d.mend(found, OFF_ZERO)} {d.pick(['>', '<='])} 0"
-
-
-def bound(sign: int) -> Slot:
-    """A limit for clip, off the values of x: a number or None."""
-
-    def draw(d: Draft, got: dict[str, str]) -> str:
-        v = d.value(got["x"])
-        found = [sign * c for c in (0.4, 0.77, 0.13, 1.31) if np.abs(v - sign * c).min(initial=1) > _GAP]
-        return str(d.pick([*found, sign * 50]))
-
-    return draw
 
 
 # ------------------------------------------------------------------------------------------------- products of matrices
@@ -416,6 +138,19 @@ def einsum(d: Draft, got: dict[str, str]) -> str:
     return f'"{text}", {", ".join(operands)}'
 
 
+def _other_length(d: Draft, got: dict[str, str]) -> tuple[int, ...]:
+    """The shape of x, but for the axis k."""
+    shape = list(d.value(got["x"]).shape)
+    shape[int(got["k"])] = d.integer(0, 2)
+    return tuple(shape)
+
+
+def _same_last(d: Draft, got: dict[str, str]) -> tuple[int, ...]:
+    """A shape with the last axis of x."""
+    n = d.value(got["x"]).shape[-1]
+    return d.pick([(n,), (2, n), (1, n)])
+
+
 # ----------------------------------------------------------------------------------------------------------- the table
 
 #: Every operation of the engine. A form that starts with ``np.`` is also written with ``tt.``, where tt has the name.
@@ -451,6 +186,23 @@ TABLE: tuple[Row, ...] = (
     row("leaky_relu", "tt.leaky_relu({x})", "tt.leaky_relu({x}, 0.2)", x=array(OFF_ZERO), fresh=True),
     row("abs", "abs({x})", "np.abs({x})", x=array(OFF_ZERO), fresh=True),
     row("sign", "np.sign({x}) * {x}", x=array(OFF_ZERO), fresh=True),
+    row("exp2", "np.exp2({x})", x=array(SMALL), fresh=True),
+    row("expm1", "np.expm1({x})", x=array(SMALL), fresh=True),
+    row("log1p", "np.log1p({x})", x=array(POSITIVE), fresh=True),
+    row("log2", "np.log2({x})", "np.log10({x})", x=array(POSITIVE), fresh=True),
+    row("cbrt", "np.cbrt({x})", x=array(NONZERO), fresh=True),
+    row("tan", "np.tan({x})", x=array(GENTLE), fresh=True),
+    row("sinh", "np.sinh({x})", "np.cosh({x})", x=array(SMALL), fresh=True),
+    row("arcsin", "np.arcsin({x})", "np.arccos({x})", "np.arctanh({x})", x=array(UNIT), fresh=True),
+    row("arctan", "np.arctan({x})", "np.arcsinh({x})", x=array(), fresh=True),
+    row("arccosh", "np.arccosh({x})", x=array(ABOVE_ONE), fresh=True),
+    row("angles", "np.degrees({x})", "np.radians({x})", "np.deg2rad({x})", x=array(), fresh=True),
+    row("arctan2", "np.arctan2({x}, {y})", x=array(NONZERO), y=partner(), fresh=True),
+    row("hypot", "np.hypot({x}, {y})", "np.hypot({y}, {x})", x=array(NONZERO), y=partner(), fresh=True),
+    row("fabs", "np.fabs({x})", x=array(OFF_ZERO), fresh=True),
+    row("remainder", "{x} % {c}", "np.remainder({x}, {c})", "np.mod({x}, {c})", x=array(OFF_ZERO), c=modulus, fresh=True),
+    row("floor_divide", "{x} // {c} * {x}", "np.floor_divide({x}, {c}) + {x}", x=array(OFF_ZERO), c=modulus, fresh=True),
+    row("fmax", "np.fmax({x}, {y})", "np.fmin({y}, {x})", x=array(), y=partner(apart_from="x"), fresh=True),
     # choices
     row("maximum", "np.maximum({x}, {y})", x=array(), y=partner(apart_from="x"), fresh=True),
     row("minimum", "np.minimum({x}, {y})", x=array(), y=partner(apart_from="x"), fresh=True),
@@ -460,6 +212,8 @@ TABLE: tuple[Row, ...] = (
         fresh=True),
     row("where", "np.where({c}, {x}, {y})", "np.where({c}, {y}, {x})", x=array(), y=partner(), c=mask, fresh=True),
     row("where, number", "np.where({c}, {x}, {n})", "np.where({c}, {n}, {x})", x=array(), c=mask, n=number, fresh=True),
+    row("select", "np.select([{c}, {x} > 100], [{x}, {y}], 0.5)", x=array(), y=like("x"), c=mask),
+    row("choose", "np.choose(np.array({c}).astype(int), [{x}, {y}])", x=array(most=3), y=partner(), c=mask),
     # reductions
     row("sum", "np.sum({x}, {axis})", "{x}.sum({axis})", x=array(), axis=axis()),
     row("mean", "np.mean({x}, {axis})", "{x}.mean({axis})", x=array(filled=True), axis=axis()),
@@ -473,6 +227,21 @@ TABLE: tuple[Row, ...] = (
     row("softmax", "tt.softmax({x}, {axis})", x=array(filled=True), axis=axis(keepdims=False)),
     row("log_softmax", "tt.log_softmax({x}, {axis})", x=array(filled=True), axis=axis(keepdims=False)),
     row("cumsum", "np.cumsum({x}, {axis})", "{x}.cumsum({axis})", x=array(), axis=axis(single=True, keepdims=False)),
+    row("cumprod", "np.cumprod({x}, {axis})", x=array(), axis=axis(single=True, keepdims=False)),
+    row("ptp", "np.ptp({x}, {axis})", x=array(DISTINCT, filled=True), axis=axis(1)),
+    row("median", "np.median({x}, axis={k})", "np.median({x})", x=array(DISTINCT, ndim=2, filled=True), k=an_axis()),
+    row("average", "np.average({x}, {axis})", x=array(filled=True), axis=axis(1)),
+    row("average, weighted", "np.average({x}, {w})", x=array(ndim=1, filled=True), w=axis_and(weights)),
+    row("diff", "np.diff({x}, {n})", x=array(ndim=1, filled=True), n=axis_and(to_subtract)),
+    row("diff, extended", "np.diff({x}, prepend={n})", "np.diff({x}, append={n})", x=array(ndim=1), n=number),
+    row("trapezoid", "np.trapezoid({x}, axis={k})", "np.trapezoid({x}, dx=0.5, axis={k})", x=array(ndim=1), k=an_axis()),
+    row("trace", "np.trace({x})", "np.trace({x}, 1)", x=array(ndim=2, most=2)),
+    row("norm", "np.linalg.norm({x})", "np.linalg.norm({x}, axis={k})", "np.linalg.vector_norm({x}, axis={k})",
+        x=array(NONZERO, ndim=1, filled=True), k=an_axis()),
+    row("ufunc.reduce", "np.add.reduce({x}, {axis})", "np.multiply.reduce({x}, {axis})",
+        x=array(ndim=1, filled=True), axis=axis(single=True, flat=False)),
+    row("ufunc.accumulate", "np.add.accumulate({x}, {axis})", "np.multiply.accumulate({x}, {axis})",
+        x=array(ndim=1, filled=True), axis=axis(single=True, flat=False, keepdims=False)),
     # shape
     row("reshape", "np.reshape({x}, {s})", "{x}.reshape({s})", x=array(), s=new_shape),
     row("ravel", "{x}.ravel()", "{x}.flatten()", x=array()),
@@ -484,13 +253,36 @@ TABLE: tuple[Row, ...] = (
     row("expand_dims", "np.expand_dims({x}, {k})", x=array(most=3), k=an_axis(1)),
     row("broadcast_to", "np.broadcast_to({x}, {s})", x=array(), s=wider_shape),
     row("flip", "np.flip({x})", "np.flip({x}, {k})", x=array(ndim=1), k=an_axis()),
+    row("flips", "np.flipud({x})", "np.fliplr({x})", "np.rot90({x})", "np.rot90({x}, -1, (1, 0))", x=array(ndim=2)),
+    row("roll", "np.roll({x}, {s})", x=array(ndim=1), s=shifts),
+    row("moveaxis", "np.moveaxis({x}, {i}, {j})", "np.rollaxis({x}, {i})", x=array(ndim=1), i=an_axis(), j=an_axis()),
+    row("atleast", "np.atleast_1d({x})", "np.atleast_2d({x})", "np.atleast_3d({x})", x=array()),
+    row("tile", "np.tile({x}, {n})", x=array(most=3), n=tiles),
+    row("repeat", "np.repeat({x}, {n})", x=array(ndim=1, most=3), n=axis_and(how_often)),
+    row("repeat flat", "np.repeat({x}, 2)", x=array(most=3)),
+    row("resize", "np.resize({x}, {s})", x=array(filled=True), s=one_of("5", "(2, 3)", "(3, 1, 2)", "()")),
+    row("triangle", "np.tril({x})", "np.triu({x}, 1)", "np.tril({x}, -1)", x=array(ndim=2, most=3)),
+    row("diag", "np.diag({x})", "np.diag({x}, 1)", "np.diag({x}, -1)", x=array(ndim=1, most=2)),
+    row("diagonal", "np.diagonal({x})", "np.diagonal({x}, 1, -2, -1)", x=array(ndim=2)),
+    row("diagflat", "np.diagflat({x})", "np.diagflat({x}, -1)", x=of_shape(lambda d, got: d.pick([(2,), (1, 2), (3,), ()]))),
     row("copy", "np.copy({x})", "{x}.copy()", x=array(), fresh=True),
     # joining and splitting
     row("concatenate", "np.concatenate([{x}, {y}, {x}], {k})", x=array(ndim=1), k=an_axis(),
-        y=of_shape(lambda d, got: _other_length(d, got))),
+        y=of_shape(_other_length)),
     row("concatenate flat", "np.concatenate([{x}, {y}], axis=None)", x=array(), y=array()),
     row("stack", "np.stack([{x}, {y}], {k})", "np.stack([{y}, {x}, {y}], {k})", x=array(most=3), y=like("x"), k=an_axis(1)),
+    row("stacks", "np.vstack([{x}, {y}])", "np.hstack([{x}, {y}])", "np.dstack([{y}, {x}])", "np.column_stack([{x}, {y}])",
+        x=array(most=2), y=like("x")),
+    row("append", "np.append({x}, {y}, axis={k})", x=array(ndim=1), k=an_axis(), y=of_shape(_other_length)),
+    row("block", "np.block([[{x}, {y}], [{y}, {x}]])", "np.block([{x}, {y}])", x=array(most=2), y=like("x")),
+    row("meshgrid", "np.meshgrid({x}, {y})[0]", "np.meshgrid({x}, {y}, indexing='ij')[1]", x=array(ndim=1, most=1),
+        y=of_shape(lambda d, got: d.pick([(2,), (3,), (1,)]))),
+    row("broadcast_arrays", "np.broadcast_arrays({x}, {y})[{i}]", x=array(), y=partner(), i=one_of("0", "1")),
     row("split", "np.split({x}, {cuts}", x=array(ndim=1), cuts=sections),
+    row("array_split", "np.array_split({x}, 2, {k})[{i}]", x=array(ndim=1), k=an_axis(), i=one_of("0", "1")),
+    row("unstack", "np.unstack({x})[{i}]", x=array(ndim=1, filled=True), i=one_of("0", "-1")),
+    row("insert", "np.insert({x}, 0, {n}, axis={k})", x=array(ndim=1), k=an_axis(), n=number),
+    row("delete", "np.delete({x}, {k})", x=array(ndim=1, filled=True), k=axis_and(kth)),
     row("pad", "np.pad({x}, {w}, constant_values={n})", "np.pad({x}, {w})", x=array(ndim=1), w=widths, n=number),
     row("pad, rearranging", "np.pad({x}, {w}, mode={m})", x=array(ndim=1, filled=True), w=widths,
         m=one_of("'edge'", "'reflect'", "'symmetric'", "'wrap'")),
@@ -498,11 +290,29 @@ TABLE: tuple[Row, ...] = (
     row("getitem", "{x}[{i}]", x=array(), i=index()),
     row("take", "np.take({x}, {i})", "{x}.take({i})", x=array(filled=True), i=positions),
     row("take_along_axis", "np.take_along_axis({x}, {i})", x=array(ndim=1, filled=True), i=along),
+    row("compress", "np.compress(a={x}, condition={k})", x=array(ndim=1), k=axis_and(some_of)),
+    row("extract", "np.extract({x} > 0, {x})", x=array(OFF_ZERO, ndim=1)),
+    row("sort", "np.sort({x}, {axis})", x=array(DISTINCT), axis=axis(single=True, keepdims=False), fresh=True),
+    row("partition", "np.partition({x}, {k})", x=array(DISTINCT, ndim=1, filled=True), k=axis_and(kth)),
+    row("sorted along", "np.take_along_axis({x}, np.argsort({x}, axis=-1), axis=-1)", x=array(DISTINCT, ndim=1)),
+    row("windows", "np.lib.stride_tricks.sliding_window_view({x}, {w})", x=array(ndim=1, most=2, filled=True), w=axis_and(window)),
     # products
     row("matmul", "{x} @ {y}", "np.matmul({x}, {y})", x=array(ndim=1, most=3), y=of_shape(_matrix_right)),
     row("matmul, left", "{y} @ {x}", x=array(ndim=1, most=3), y=of_shape(_matrix_left)),
     row("dot", "np.dot({x}, {y})", x=array(most=2), y=of_shape(_dot_right)),
     row("outer", "np.outer({x}, {y})", x=array(most=1), y=of_shape(lambda d, got: d.pick([(2,), (1, 2), ()]))),
+    row("inner", "np.inner({x}, {y})", x=array(ndim=1, most=2), y=of_shape(_same_last)),
+    row("vdot", "np.vdot({x}, {y})", "np.vecdot({x}, {y})", x=array(ndim=1, filled=True), y=like("x")),
+    row("kron", "np.kron({x}, {y})", x=array(ndim=1, most=2), y=of_shape(lambda d, got: d.pick([(2,), (1, 2), ()]))),
+    row("multi_dot", "np.linalg.multi_dot([{x}, {y}, {x}])", x=array(ndim=2, most=2, filled=True),
+        y=of_shape(lambda d, got: d.value(got["x"]).shape[::-1])),
+    row("matrix_power", "np.linalg.matrix_power({x}, {n})", x=of_shape(lambda d, got: (2, 2)), n=one_of("2", "3", "0")),
+    row("cross", "np.cross({x}, {y})", x=of_shape(lambda d, got: d.pick([(3,), (2, 3), (1, 3)])), y=of_shape(lambda d, got: (3,))),
+    row("convolve", "np.convolve({x}, {y})", "np.correlate({x}, {y}, mode='full')", "np.convolve({x}, {y}, 'same')",
+        x=array(ndim=1, most=1, filled=True), y=of_shape(lambda d, got: d.pick([(2,), (3,), (1,)]))),
+    row("ufunc.outer", "np.multiply.outer({x}, {y})", "np.subtract.outer({x}, {y})", x=array(most=2),
+        y=of_shape(lambda d, got: d.pick([(2,), (1, 2), ()]))),
+    row("polyval", "np.polyval({c}, {x})", x=array(SMALL, most=2), c=of_shape(lambda d, got: d.pick([(3,), (2,), (1,)]))),
     row("tensordot", "np.tensordot({x}, {y}, {axes})", x=array(most=3), axes=_axes_pairs, y=of_shape(_contracted)),
     row("einsum", "np.einsum({operands})", operands=einsum),
     row("linear", "tt.linear({x}, {w}, {b})", "tt.linear({x}, {w})", x=array(ndim=1, most=3),
@@ -513,9 +323,3 @@ TABLE: tuple[Row, ...] = (
     row("in place", "{t} += {y}", "{t} -= {y}", "{t} *= {y}", t=target, y=written()),
     row("in place, divided", "{t} /= {y}", t=target, y=written(NONZERO)),
 )  # fmt: skip
-
-
-def _other_length(d: Draft, got: dict[str, str]) -> tuple[int, ...]:
-    shape = list(d.value(got["x"]).shape)
-    shape[int(got["k"])] = d.integer(0, 2)
-    return tuple(shape)

@@ -1,0 +1,226 @@
+"""Normalisation to mean 0 and variance 1 over some axes, with scale and shift: one primitive for all such layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinytensor.primitive import TensorBase, primitive
+
+if TYPE_CHECKING:
+    from tinytensor.tensor import Tensor
+    from tinytensor.typing import Operand
+
+__all__ = ["batch_statistics", "group_norm", "layer_norm", "rms_norm"]
+
+Axes = tuple[int, ...]
+
+
+def _summed(x: Any, axes: Axes) -> Any:
+    return np.add.reduce(x, axis=axes, keepdims=True)
+
+
+def _summed_to(x: Any, shape: tuple[int, ...]) -> Any:
+    """Σ over the axes along which ``shape``, with ones in front, has length 1."""
+    full = (1,) * (x.ndim - len(shape)) + shape
+    axes = tuple([i for i, n in enumerate(full) if n == 1 != x.shape[i]])
+    return np.add.reduce(x, axis=axes) if axes else x
+
+
+def _recorded_rule(g: Any, x: Any, weight: Any, out: Any, shape: Any, wshape: Any, axes: Axes, eps: float, centre: bool,
+                   needs: Any) -> list[Any]:  # fmt: skip
+    """The gradients as formulas, whose own graph is recorded."""
+    (gy, gmean, gvar), (_, mean, var) = g, out
+    n = math.prod([shape[a] for a in axes])
+    r, centred = 1 / np.sqrt(var + eps), x.reshape(shape) - mean if centre else x.reshape(shape)
+    hat = centred * r
+    gx = 0.0
+    if gy is not None:
+        gy = gy.reshape(shape)
+        gh = gy if weight is None else gy * weight.reshape(wshape)
+        gx = gh - hat * (_summed(gh * hat, axes) / n)
+        gx = (gx - _summed(gh, axes) / n if centre else gx) * r
+    if gmean is not None:
+        gx = gx + gmean / n
+    if gvar is not None:
+        gx = gx + gvar * (2 / n) * centred
+    gx = np.broadcast_to(gx, shape).reshape(x.shape)
+    if gy is None:
+        return [gx] + [np.zeros(math.prod(wshape), x.dtype) if needed else None for needed in needs[1:]]
+    gw = _summed_to(gy * hat, wshape).reshape(-1) if needs[1] else None
+    return [gx, gw, _summed_to(gy, wshape).reshape(-1) if needs[2] else None]
+
+
+def _rule(g: Any, x: Any, weight: Any, bias_shape: Any, out: Any, shape: Any, wshape: Any, axes: Axes, eps: float,
+          centre: bool, needs: Any) -> Any:  # fmt: skip
+    """∂L/∂x = r (ĝ − mean ĝ − x̂ mean(ĝ x̂)) with ĝ = g · weight, x̂ = (x − mean) r and r = 1/√(var + ε)."""
+    gy, *others = g
+    if type(gy) is np.ndarray and type(x) is np.ndarray and others == [None, None]:
+        grads = _array_rule(gy.reshape(shape), x, weight, out, shape, wshape, axes, eps, centre, needs)
+    else:
+        grads = _recorded_rule(g, x, weight, out, shape, wshape, axes, eps, centre, needs)
+    for k, own in ((1, weight), (2, None)):
+        if grads[k] is not None:
+            grads[k] = grads[k].reshape(bias_shape if own is None else own.shape)
+    return grads
+
+
+def _array_rule(gy: Any, x: Any, weight: Any, out: Any, shape: Any, wshape: Any, axes: Axes, eps: float, centre: bool,
+                needs: Any) -> list[Any]:  # fmt: skip
+    """The same in as few passes over the memory as NumPy allows."""
+    _, mean, var = out
+    n = math.prod([shape[a] for a in axes])
+    r = 1 / np.sqrt(var + eps)
+    if centre:
+        hat = x.reshape(shape) - mean
+        hat *= r
+    else:
+        hat = x.reshape(shape) * r
+    product = gy * hat
+    gw = _summed_to(product, wshape) if needs[1] else None
+    gb = _summed_to(gy, wshape) if needs[2] else None
+    grads = [None, None if gw is None else gw.reshape(-1), None if gb is None else gb.reshape(-1)]
+    if not needs[0]:
+        return grads
+    w = None if weight is None else weight.reshape(wshape)
+    if w is None or all(((1,) * len(shape) + w.shape)[a - len(shape)] == 1 for a in axes):  # the same for a whole sum
+        along, mean_g = _summed(product, axes), _summed(gy, axes) if centre else None
+        scale, gx = (r if w is None else r * w), gy
+    elif axes == (1,) and len(shape) == 2:
+        along, mean_g = (product @ w)[:, None], (gy @ w)[:, None] if centre else None
+        scale, gx = r, gy * w
+    else:
+        scale, gx = r, gy * w
+        product *= w
+        along, mean_g = _summed(product, axes), _summed(gx, axes) if centre else None
+    hat *= along / n
+    gx = np.subtract(gx, hat, out=hat)
+    if centre:
+        gx -= mean_g / n
+    gx *= scale
+    grads[0] = gx.reshape(x.shape)
+    return grads
+
+
+@primitive(inputs=("x", "weight", "bias"), outputs=True, joint=_rule)
+def _normalized(x: Any, weight: Any, bias: Any, shape: Any, wshape: Any, axes: Axes, eps: float, centre: bool) -> Any:
+    """((x − mean)/√(var + ε) · weight + bias, mean, var); mean is left at 0 without ``centre``."""
+    flat = x.reshape(shape)
+    n = math.prod([shape[a] for a in axes])
+    if centre:
+        mean = _summed(flat, axes)
+        mean /= n
+        y = flat - mean
+    else:
+        mean, y = np.zeros((), x.dtype), flat
+    if len(axes) == 1 and axes[0] == len(shape) - 1:
+        var = np.vecdot(y, y)[..., None]
+    else:
+        var = _summed(np.square(y), axes)
+    var /= n
+    y = np.multiply(y, 1 / np.sqrt(var + eps), out=y if centre else None)
+    if weight is not None:
+        y *= weight.reshape(wshape)
+    if bias is not None:
+        y += bias.reshape(wshape)
+    return y.reshape(x.shape), mean, var
+
+
+# ----------------------------------------------------------------------------------------------------------- which axes
+
+
+def _shape(x: Any) -> tuple[int, ...]:
+    return x.shape if isinstance(x, TensorBase) else np.shape(x)  # type: ignore[attr-defined]
+
+
+def _check_affine(op: str, expected: tuple[int, ...], **given: Any) -> None:
+    for name, value in given.items():
+        if value is not None and _shape(value) != expected:
+            raise ValueError(f"{op}: expected {name} of shape {expected}, got {_shape(value)}")
+
+
+def _over_last(
+    op: str, x: Any, normalized_shape: int | Sequence[int], weight: Any, bias: Any, eps: float, centre: bool
+) -> Any:
+    own = (normalized_shape,) if isinstance(normalized_shape, (int, np.integer)) else tuple(normalized_shape)
+    if not isinstance(x, TensorBase):
+        x = np.asarray(x)
+    dims = x.shape
+    if not own or dims[len(dims) - len(own) :] != own or len(dims) < len(own):
+        raise ValueError(f"{op}: the last axes of x must be normalized_shape {own}, got x of shape {dims}")
+    _check_affine(op, own, weight=weight, bias=bias)
+    n = math.prod(own)
+    rows = math.prod(dims[: len(dims) - len(own)])
+    return _normalized(x, weight, bias, (rows, n), (n,), (1,), eps, centre)[0]
+
+
+def layer_norm(
+    x: Operand, normalized_shape: int | Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Tensor:
+    """(x − mean)/√(var + ε) · weight + bias over the last axes.   (``torch.nn.functional.layer_norm``)
+
+    x: (..., *normalized_shape); weight and bias: normalized_shape. Ba, Kiros and Hinton, 2016.
+
+    >>> import tinytensor as tt
+    >>> tt.nn.functional.layer_norm(tt.tensor([[1.0, 3.0], [0.0, 8.0]]), 2).round(3)
+    tensor([[-1.,  1.],
+            [-1.,  1.]])
+    """
+    return _over_last("layer_norm", x, normalized_shape, weight, bias, eps, True)
+
+
+def rms_norm(x: Operand, normalized_shape: int | Sequence[int], weight: Any = None, eps: float | None = None) -> Tensor:
+    """x/√(mean x² + ε) · weight over the last axes; ε None: that of the dtype.   (``torch.nn.functional.rms_norm``)
+
+    x: (..., *normalized_shape); weight: normalized_shape. Zhang and Sennrich, 2019.
+
+    >>> import tinytensor as tt
+    >>> tt.nn.functional.rms_norm(tt.tensor([1.0, 7.0]), 2)
+    tensor([0.2, 1.4])
+    """
+    if eps is None:
+        dtype = x.dtype if hasattr(x, "dtype") else np.dtype(float)
+        eps = float(np.finfo(dtype if dtype.kind == "f" else float).eps)
+    return _over_last("rms_norm", x, normalized_shape, weight, None, eps, False)
+
+
+def group_norm(x: Operand, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
+    """:func:`layer_norm` over each group of channels, x (N, C, ...).   (``torch.nn.functional.group_norm``)
+
+    weight and bias: (C,). As many groups as channels: ``instance_norm``. Wu and He, 2018.
+
+    >>> import tinytensor as tt
+    >>> tt.nn.functional.group_norm(tt.tensor([[1.0, 3.0, 0.0, 8.0]]), 2).round(3)
+    tensor([[-1.,  1., -1.,  1.]])
+    """
+    if not isinstance(x, TensorBase):
+        x = np.asarray(x)
+    dims = x.shape
+    if len(dims) < 2 or num_groups < 1 or dims[1] % num_groups:
+        raise ValueError(f"group_norm: expected x (N, C, ...) with C divisible by {num_groups} groups, got {dims}")
+    channels = dims[1]
+    _check_affine("group_norm", (channels,), weight=weight, bias=bias)
+    size = math.prod(dims[2:])
+    each = channels // num_groups
+    if size == 1:
+        shape, wshape, axes = (dims[0], num_groups, each), (num_groups, each), (2,)
+    elif each == 1:
+        shape, wshape, axes = (dims[0], num_groups, size), (num_groups, 1), (2,)
+    else:
+        shape, wshape, axes = (dims[0], num_groups, each, size), (num_groups, each, 1), (2, 3)
+    return _normalized(x, weight, bias, shape, wshape, axes, eps, True)[0]
+
+
+def batch_statistics(x: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any, Any]:
+    """x (N, C, ...) normalised over all axes but that of the channels, and the mean and the variance (C,) of each channel."""
+    dims = x.shape
+    size = math.prod(dims[2:])
+    if size == 1:
+        shape, wshape, axes = (dims[0], dims[1]), (dims[1],), (0,)
+    else:
+        shape, wshape, axes = (dims[0], dims[1], size), (dims[1], 1), (0, 2)
+    y, mean, var = _normalized(x, weight, bias, shape, wshape, axes, eps, True)
+    return y, mean.reshape(-1), var.reshape(-1)

@@ -1,0 +1,75 @@
+"""``SGD``: gradient descent with momentum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from tinytensor.optim.optimizer import Optimizer
+
+__all__ = ["SGD"]
+
+
+class SGD(Optimizer):
+    """v ← μ v + (1 − τ) ĝ, p ← p − lr · v, where ĝ = g + λ p; with Nesterov's momentum p ← p − lr · (ĝ + μ v).
+
+    μ momentum (v starts at the first ĝ), τ dampening, λ weight_decay; ``maximize`` takes −g for g. Follows
+    ``torch.optim.SGD``.
+
+    >>> import tinytensor as tt
+    >>> w = tt.nn.Parameter([1.0, 2.0])
+    >>> optimizer = tt.optim.SGD([w], lr=0.1)
+    >>> (w * w).sum().backward()
+    >>> optimizer.step()
+    >>> w
+    parameter([0.8, 1.6], requires_grad=True)
+    """
+
+    counts = False
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov,
+            "maximize": maximize,
+        }  # fmt: skip
+        super().__init__(params, defaults)
+
+    def _check(self, options: Mapping[str, Any]) -> None:
+        super()._check(options)
+        if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
+            raise ValueError("SGD: Nesterov momentum needs a momentum and zero dampening")
+
+    def buffers(self, group: Mapping[str, Any]) -> tuple[str, ...]:
+        """The velocity, if there is momentum."""
+        return ("momentum_buffer",) if group["momentum"] else ()
+
+    def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
+        """The formula."""
+        lr, momentum, dampening = float(group["lr"]), group["momentum"], group["dampening"]
+        decay, nesterov, maximize = group["weight_decay"], group["nesterov"], group["maximize"]
+        for data, g, t, *buffers in work:
+            if maximize:
+                g = -g
+            if decay:
+                g = g + decay * data
+            if momentum:
+                velocity = buffers[0]
+                if t == 1:
+                    velocity[...] = g
+                else:
+                    velocity *= momentum
+                    velocity += g if not dampening else (1 - dampening) * g
+                g = g + momentum * velocity if nesterov else velocity
+            np.subtract(data, lr * g, out=data)

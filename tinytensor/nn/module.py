@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from tinytensor.inplace import updating
-from tinytensor.nn.parameter import Parameter
+from tinytensor.nn.summary import Summary
+from tinytensor.nn.parameter import Parameter, convert, floating
 from tinytensor.primitive import TensorBase
 from tinytensor.tensor import Tensor
 from tinytensor.typing import Array
 
+if TYPE_CHECKING:
+    from tinytensor.typing import DType
+
 __all__ = ["Module"]
+
+Self = TypeVar("Self", bound="Module")
 
 
 class Module:
@@ -38,6 +44,8 @@ class Module:
 
     training: bool = True
     _buffer_names: frozenset[str] = frozenset()
+    _not_saved: frozenset[str] = frozenset()
+    _hooks: tuple[Callable[..., Any], ...] = ()
 
     def __init__(self) -> None:
         pass
@@ -47,7 +55,13 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward(); define it in the class")
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
-        return self.forward(*inputs, **options)
+        if not self._hooks:
+            return self.forward(*inputs, **options)
+        out = self.forward(*inputs, **options)
+        for hook in self._hooks:
+            changed = hook(self, inputs, out)
+            out = out if changed is None else changed
+        return out
 
     # -------------------------------------------------------------------------------------------------- what is in it
 
@@ -80,13 +94,15 @@ class Module:
         """Modules at every level, this one first, each once."""
         return (module for _, module in self.named_modules())
 
-    def _entries(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    def _entries(self, prefix: str = "", all_buffers: bool = False) -> Iterator[tuple[str, Tensor]]:
         """Names and tensors of the state: parameters and buffers, a shared one under each of its names."""
         for name, value in self._members():
-            if isinstance(value, Parameter) or name in self._buffer_names:
+            if isinstance(value, Parameter) or (
+                name in self._buffer_names and (all_buffers or name not in self._not_saved)
+            ):
                 yield prefix + name, value
             elif isinstance(value, Module):
-                yield from value._entries(f"{prefix}{name}.")
+                yield from value._entries(f"{prefix}{name}.", all_buffers)
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Names and parameters, a shared one once.
@@ -105,31 +121,145 @@ class Module:
         """All parameters, a shared one once."""
         return (parameter for _, parameter in self.named_parameters())
 
-    def register_buffer(self, name: str, value: Tensor) -> None:
-        """Assign a tensor that belongs to the state but is not learned."""
-        if not isinstance(value, Tensor) or value.requires_grad:
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """Names and buffers, a shared one once: what belongs to the state but is not learned.
+
+        >>> import tinytensor as tt
+        >>> [name for name, _ in tt.nn.BatchNorm1d(3).named_buffers()]
+        ['running_mean', 'running_var', 'num_batches_tracked']
+        """
+        seen: set[int] = set()
+        for name, value in self._entries(all_buffers=True):
+            if not isinstance(value, Parameter) and id(value) not in seen:
+                seen.add(id(value))
+                yield name, value
+
+    def buffers(self) -> Iterator[Tensor]:
+        """All buffers, a shared one once."""
+        return (buffer for _, buffer in self.named_buffers())
+
+    def register_buffer(self, name: str, value: Tensor | None, persistent: bool = True) -> None:
+        """Assign a tensor (or None) that is not learned; one that is not ``persistent`` is no part of the state_dict."""
+        if value is not None and (not isinstance(value, Tensor) or value.requires_grad):
             raise TypeError(f"register_buffer: {name!r} must be a tensor without grad, got {type(value).__name__}")
         self._buffer_names = self._buffer_names | {name}
+        self._not_saved = self._not_saved - {name} if persistent else self._not_saved | {name}
         setattr(self, name, value)
+
+    def get_submodule(self, name: str) -> Module:
+        """The module of that dotted name; KeyError if there is none."""
+        for found, module in self.named_modules():
+            if found == name:
+                return module
+        raise KeyError(f"{type(self).__name__} has no module {name!r}; see named_modules()")
+
+    def get_parameter(self, name: str) -> Parameter:
+        """The parameter of that dotted name; KeyError if there is none."""
+        for found, value in self._entries():
+            if found == name and isinstance(value, Parameter):
+                return value
+        raise KeyError(f"{type(self).__name__} has no parameter {name!r}; see named_parameters()")
 
     # ---------------------------------------------------------------------------------------------------- what is done
 
-    def zero_grad(self) -> None:
-        """Forget the gradients: ``.grad`` is None again."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients: ``.grad`` is None again, or zeros without ``set_to_none``."""
         for parameter in self.parameters():
-            parameter.grad = None
+            if set_to_none:
+                parameter.grad = None
+            elif parameter.grad is not None:
+                parameter.grad[...] = 0
 
-    def train(self, mode: bool = True) -> Module:
+    def apply(self: Self, function: Callable[[Module], Any]) -> Self:
+        """Call a function with every module, innermost first; returns the module.
+
+        >>> import tinytensor as tt
+        >>> model = tt.nn.MLP(2, [3, 1])
+        >>> _ = model.apply(lambda m: isinstance(m, tt.nn.Linear) and tt.nn.init.zeros_(m.weight))
+        >>> model[0].weight.data.any()
+        np.False_
+        """
+        for child in self.children():
+            child.apply(function)
+        function(self)
+        return self
+
+    def register_forward_hook(self, hook: Callable[[Module, tuple[Any, ...], Any], Any]) -> Callable[[], None]:
+        """Call ``hook(module, inputs, output)`` after each forward; what it returns, if not None, replaces the output.
+
+        Returns the function that removes the hook.
+
+        >>> import tinytensor as tt
+        >>> layer = tt.nn.Linear(2, 3)
+        >>> remove = layer.register_forward_hook(lambda module, inputs, output: print(output.shape))
+        >>> _ = layer(tt.ones((5, 2)))
+        (5, 3)
+        >>> remove()
+        """
+        self._hooks = (*self._hooks, hook)
+
+        def remove() -> None:
+            at = next((i for i, other in enumerate(self._hooks) if other is hook), None)
+            if at is not None:
+                self._hooks = self._hooks[:at] + self._hooks[at + 1 :]
+
+        return remove
+
+    def to(self: Self, dtype: DType) -> Self:
+        """Convert floating parameters, their gradients and floating buffers to a floating dtype; returns the module.
+
+        The parameters stay the same objects, so that an optimizer keeps them; what it has gathered keeps its dtype.
+
+        >>> import tinytensor as tt
+        >>> tt.nn.Linear(2, 3).to("float64").weight.dtype
+        dtype('float64')
+        """
+        kind = floating(dtype)
+        for _, value in self._entries(all_buffers=True):
+            if value._data.dtype.kind == "f" and value._data.dtype != kind:
+                convert(value, kind)
+        return self
+
+    def float(self: Self) -> Self:
+        """Everything in float32; returns the module."""
+        return self.to(np.float32)
+
+    def double(self: Self) -> Self:
+        """Everything in float64; returns the module."""
+        return self.to(np.float64)
+
+    def summary(self, *example: Any) -> None:
+        """Print layers, shapes of their outputs, parameters, multiplications and memory, for a shape or an example.
+
+        The module runs once, in evaluation mode, with an array of zeros of this shape (the batch included), or with
+        the given inputs. Without either: without shapes.
+
+        >>> import tinytensor as tt
+        >>> tt.nn.MLP(2, [16, 1]).summary((100, 2))
+        layer    type    output     parameters    multiply-adds
+        ───────────────────────────────────────────────────────
+                 MLP     (100, 1)
+        0        Linear  (100, 16)          48            3,200
+        1        ReLU    (100, 16)           0                0
+        2        Linear  (100, 1)           17            1,600
+        ───────────────────────────────────────────────────────
+        parameters     65, all trainable (260 bytes)
+        multiply-adds  4,800
+        outputs        3,300 numbers (12.9 KiB)
+        """
+        print(Summary(self, example))
+
+    def train(self: Self, mode: bool = True) -> Self:
         """Set training mode here and below (what dropout and batch normalisation look at); returns the module."""
         for module in self.modules():
             module.training = bool(mode)
         return self
 
-    def eval(self) -> Module:
+    def eval(self: Self) -> Self:
         """Set evaluation mode here and below; returns the module."""
         return self.train(False)
 
-    def requires_grad_(self, requires_grad: bool = True) -> Module:
+    def requires_grad_(self: Self, requires_grad: bool = True) -> Self:
         """Freeze or unfreeze all parameters; returns the module."""
         for parameter in self.parameters():
             parameter.requires_grad_(requires_grad)
@@ -144,26 +274,29 @@ class Module:
         """
         return {name: value.data for name, value in self._entries()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> tuple[list[str], list[str]]:
         """Copy values into parameters and buffers of the same names and shapes, in their own dtype.
 
-        Raises KeyError for missing and unexpected names, ValueError for another shape, TypeError for another kind of
-        numbers; nothing is changed then.
+        Returns the missing and the unexpected names, of which there are none if ``strict``: KeyError then. Raises
+        ValueError for another shape, TypeError for another kind of numbers. Nothing is changed then.
         """
         own = dict(self._entries())
         missing, unexpected = [n for n in own if n not in state], [n for n in state if n not in own]
-        if missing or unexpected:
+        if strict and (missing or unexpected):
             raise KeyError(f"load_state_dict: missing {missing or 'nothing'}, unexpected {unexpected or 'nothing'}")
         arrays = {}
         for name, target in own.items():
+            if name not in state:
+                continue
             array = state[name]
             array = arrays[name] = array._data if isinstance(array, TensorBase) else np.asarray(array)
             if array.shape != target.shape:
                 raise ValueError(f"load_state_dict: {name} has shape {array.shape}, the module expects {target.shape}")
             if not np.can_cast(array.dtype, target.dtype, "same_kind"):
                 raise TypeError(f"load_state_dict: {name} has dtype {array.dtype}, the module expects {target.dtype}")
-        for name, target in own.items():
-            updating(target)[...] = arrays[name]
+        for name, array in arrays.items():
+            updating(own[name])[...] = array
+        return missing, unexpected
 
     def extra_repr(self) -> str:
         """What stands in the brackets of the repr."""

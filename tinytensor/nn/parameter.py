@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from tinytensor.graph import leaf
 from tinytensor.primitive import TensorBase, wrap
 from tinytensor.tensor import Tensor, tensor
 from tinytensor.typing import DType
 
-__all__ = ["Parameter", "as_input", "get_default_dtype", "set_default_dtype"]
+__all__ = ["Parameter", "as_input", "convert", "floating", "get_default_dtype", "set_default_dtype"]
 
 _default: np.dtype[Any] = np.dtype(np.float32)
 
@@ -59,6 +60,14 @@ class Parameter(Tensor):
     def __init__(self, data: Any, dtype: DType = None, requires_grad: bool = True) -> None:
         made = tensor(data, dtype, requires_grad)
         self._data, self._node = made._data, made._node
+
+
+def convert(t: Tensor, dtype: np.dtype[Any]) -> None:
+    """Give a leaf another dtype, its gradient too, where it is: graphs that were recorded before keep the old array."""
+    t._data, node = t._data.astype(dtype), t._node
+    if node is not None:
+        t._node = leaf(t._data)
+        t._node.grad = None if node.grad is None or node.grad is False else node.grad.astype(dtype)
 
 
 def as_input(x: Any, dtype: np.dtype[Any], op: str) -> Tensor:

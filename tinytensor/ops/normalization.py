@@ -108,25 +108,25 @@ def _array_rule(gy: Any, x: Any, weight: Any, out: Any, shape: Any, wshape: Any,
 @primitive(inputs=("x", "weight", "bias"), outputs=True, joint=_rule)
 def _normalized(x: Any, weight: Any, bias: Any, shape: Any, wshape: Any, axes: Axes, eps: float, centre: bool) -> Any:
     """((x − mean)/√(var + ε) · weight + bias, mean, var); mean is left at 0 without ``centre``."""
-    flat = x.reshape(shape)
-    n = math.prod([shape[a] for a in axes])
+    flat, out = x.reshape(shape), np.empty(x.shape, x.dtype)
+    n, y = math.prod([shape[a] for a in axes]), out.reshape(shape)
     if centre:
         mean = _summed(flat, axes)
         mean /= n
-        y = flat - mean
+        flat = np.subtract(flat, mean, out=y)
     else:
-        mean, y = np.zeros((), x.dtype), flat
-    if len(axes) == 1 and axes[0] == len(shape) - 1:
-        var = np.vecdot(y, y)[..., None]
+        mean = np.zeros((), x.dtype)
+    if axes == (len(shape) - 1,):
+        var = np.expand_dims(np.vecdot(flat, flat), -1)
     else:
-        var = _summed(np.square(y), axes)
-    var /= n
-    y = np.multiply(y, 1 / np.sqrt(var + eps), out=y if centre else None)
+        var = _summed(np.square(flat), axes)
+    var = var / n
+    np.multiply(flat, 1 / np.sqrt(var + eps), out=y)
     if weight is not None:
         y *= weight.reshape(wshape)
     if bias is not None:
         y += bias.reshape(wshape)
-    return y.reshape(x.shape), mean, var
+    return out, mean, var
 
 
 # ----------------------------------------------------------------------------------------------------------- which axes

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 MODULE = {"tinytensor Value": "tinytensor", "PyTorch": "torch", "PyTorch, 1 thread": "torch", "NumPy": "numpy",
           "NumPy by hand": "numpy", "tinytensor, anomaly mode": "tinytensor", "tinytensor, NaN only": "tinytensor",
           "tinytensor, lines only": "tinytensor", "PyTorch, anomaly mode": "torch",
-          "HIPS autograd": "autograd", "MyGrad": "mygrad"}  # fmt: skip
+          "HIPS autograd": "autograd", "MyGrad": "mygrad", "MyGrad, no guard": "mygrad"}  # fmt: skip
 
 
 class Case(NamedTuple):

@@ -1,7 +1,7 @@
-"""How each library of ``functions`` is called: forward and one vector-Jacobian product, in its fastest documented way.
+"""How each library of ``functions`` is called for the gradient of the sum of f(x), as its documentation shows it.
 
 Each of these functions imports a library, and returns ``make``, its namespace and its version. ``make(f, arrays)`` gives
-``step()``, which is what is timed, and ``answer()``, the values and gradients as arrays.
+``step()``, which is what is timed, and ``answer()``, values and gradients of a weighted sum as arrays.
 """
 
 from __future__ import annotations
@@ -14,18 +14,21 @@ from types import SimpleNamespace
 from typing import Any
 
 
-def _several(m: Any, f: Callable[..., Any], out: Any) -> Callable[..., Any]:
-    """f itself if its result is an array; if it has several, the sum of all their elements."""
+def _total(m: Any, f: Callable[..., Any], out: Any) -> Callable[..., Any]:
+    """The sum of all elements of f's result, or of its several results."""
     if not isinstance(out, (list, tuple)) and type(out).__name__ != "SequenceBox":
-        return f
+        return f if out.shape == () else lambda *xs: m.sum(f(*xs))
     return lambda *xs: reduce(lambda a, b: a + b, [m.sum(one) for one in f(*xs)])
 
 
-def _seed(shape: tuple[int, ...]) -> Any:
-    """The vector of the vector-Jacobian product: 1 for a number, else from ½ to 1½."""
+def _weighted(m: Any, f: Callable[..., Any], out: Any) -> Callable[..., Any]:
+    """For the comparison of answers: elements count ½ to 1½, because the gradient of a plain sum of softmax is zero."""
     import numpy as np
 
-    return np.linspace(0.5, 1.5, math.prod(shape)).reshape(shape) if shape else np.ones(())
+    if isinstance(out, (list, tuple)) or type(out).__name__ == "SequenceBox" or out.shape == ():
+        return _total(m, f, out)
+    weights = np.linspace(0.5, 1.5, math.prod(out.shape)).reshape(out.shape)
+    return lambda *xs: m.sum(m.multiply(weights, f(*xs)))
 
 
 class NoDerivative(Exception):
@@ -39,21 +42,20 @@ def ours() -> tuple[Any, Any, str]:
 
     def make(f: Any, arrays: list[Any]) -> tuple[Any, Any]:
         leaves = [tt.tensor(x, requires_grad=True) for x in arrays]
-        f = _several(tt, f, f(*leaves))
         out = f(*leaves)
-        if not out.requires_grad:
+        total, weighted = _total(tt, f, out), _weighted(tt, f, out)
+        if not total(*leaves).requires_grad:
             raise NoDerivative
-        seed = _seed(out.shape)
 
-        def step() -> None:
+        def step(of: Any = total) -> None:
             for leaf in leaves:
                 leaf.grad = None
-            f(*leaves).backward(seed)
+            of(*leaves).backward()
 
         def answer() -> list[Any]:
-            out = f(*leaves)
-            step()
-            return [out.data, *(np.zeros(x.shape) if x.grad is None else x.grad for x in leaves)]
+            value = weighted(*leaves)
+            step(weighted)
+            return [value.data, *(np.zeros(x.shape) if x.grad is None else x.grad for x in leaves)]
 
         return step, answer
 
@@ -65,28 +67,28 @@ def hips() -> tuple[Any, Any, str]:
 
     import autograd.scipy as scipy
     import numpy as np
-    from autograd import make_vjp
+    from autograd import grad
     from autograd import numpy as anp
 
     for name in ("linalg", "signal", "special", "stats"):
         import_module(f"autograd.scipy.{name}")
 
     def make(f: Any, arrays: list[Any]) -> tuple[Any, Any]:
-        which = 0 if len(arrays) == 1 else tuple(range(len(arrays)))
-        f = _several(anp, f, f(*arrays))
-        trace = make_vjp(f, which)
-        _, value = trace(*arrays)
-        seed = _seed(np.shape(value)) if np.ndim(value) else 1.0
+        which: Any = 0 if len(arrays) == 1 else tuple(range(len(arrays)))
+        out = f(*arrays)
+        weighted = _weighted(anp, f, out)
+        slopes, weighted_slopes = grad(_total(anp, f, out), which), grad(weighted, which)
 
         def step() -> Any:
-            return trace(*arrays)[0](seed)
+            return slopes(*arrays)
 
         def answer() -> list[Any]:
-            found = step()
+            step()
+            found = weighted_slopes(*arrays)
             grads = [] if found is None else [found] if which == 0 else found
             if not any(map(np.any, grads)):
                 raise NoDerivative
-            return list(map(np.asarray, [value, *grads]))
+            return list(map(np.asarray, [weighted(*arrays), *grads]))
 
         return step, answer
 
@@ -101,22 +103,21 @@ def mygrad() -> tuple[Any, Any, str]:
     import numpy as np
     from mygrad import nnet
 
-    mg.turn_memory_guarding_off()
-
     def make(f: Any, arrays: list[Any]) -> tuple[Any, Any]:
         leaves = [mg.tensor(x) for x in arrays]
-        f = _several(mg, f, f(*leaves))
         out = f(*leaves)
-        if not isinstance(out, mg.Tensor) or out.constant:
+        total, weighted = _total(mg, f, out), _weighted(mg, f, out)
+        made = total(*leaves)
+        if not isinstance(made, mg.Tensor) or made.constant:
             raise NoDerivative
-        seed = _seed(out.shape)
 
-        def step() -> None:
-            f(*leaves).backward(seed)
+        def step(of: Any = total) -> None:
+            of(*leaves).backward()
 
         def answer() -> list[Any]:
-            step()
-            return [out.data, *(np.zeros(x.shape) if x.grad is None else x.grad for x in leaves)]
+            value = weighted(*leaves)
+            step(weighted)
+            return [value.data, *(np.zeros(x.shape) if x.grad is None else x.grad for x in leaves)]
 
         return step, answer
 
@@ -130,6 +131,14 @@ def mygrad() -> tuple[Any, Any, str]:
     )
 
 
+def mygrad_unguarded() -> tuple[Any, Any, str]:
+    """MyGrad without the locks that it puts on arrays in use: writes into them then go unnoticed."""
+    import mygrad as mg
+
+    mg.turn_memory_guarding_off()
+    return mygrad()
+
+
 def numpy() -> tuple[Any, Any, str]:
     """The witness: NumPy's values, and central differences of their sum."""
     import numpy as np
@@ -138,11 +147,10 @@ def numpy() -> tuple[Any, Any, str]:
     from tinytensor.catalogue.entry import REFERENCE
 
     def make(f: Any, arrays: list[Any]) -> tuple[Any, Any]:
+        weighted = _weighted(np, f, f(*arrays))
+
         def total(*xs: Any) -> float:
-            out = f(*xs)
-            if isinstance(out, (list, tuple)):
-                return float(sum(map(np.sum, out)))
-            return float(np.sum(out * _seed(np.shape(out))))
+            return float(weighted(*xs))
 
         def slope(x: Any, at: int, h: float = 1e-4) -> float:
             """Of the fourth order in h."""
@@ -155,9 +163,7 @@ def numpy() -> tuple[Any, Any, str]:
 
         def answer() -> list[Any]:
             arrays[:] = [x.copy() for x in arrays]
-            out = f(*arrays)
-            value = np.asarray(total(*arrays) if isinstance(out, (list, tuple)) else out)
-            return [value, *(np.array([slope(x, k) for k in range(x.size)]) for x in arrays)]
+            return [np.asarray(total(*arrays)), *(np.array([slope(x, k) for k in range(x.size)]) for x in arrays)]
 
         return None, answer
 

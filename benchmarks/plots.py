@@ -13,7 +13,7 @@ from benchmarks.report import plain, quantity
 #: Colour and marker of each library, the same in every figure.
 STYLE = {
     "tinytensor": ("#0072B2", "o"), "PyTorch": ("#D55E00", "s"), "tinytensor Value": ("#009E73", "^"),
-    "HIPS autograd": ("#D55E00", "s"), "MyGrad": ("#009E73", "^"),
+    "HIPS autograd": ("#D55E00", "s"), "MyGrad": ("#009E73", "^"), "MyGrad, no guard": ("#CC79A7", "D"),
     "micrograd": ("#CC79A7", "D"), "PyTorch, 1 thread": ("#E69F00", "v"), "NumPy by hand": ("#555555", "P"),
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ from benchmarks.report import plain, quantity
 from tinytensor.catalogue import FAMILIES
 from tinytensor.catalogue.entry import ANY
 
-PEERS = ["PyTorch", "PyTorch, 1 thread", "micrograd", "HIPS autograd", "MyGrad"]
+PEERS = ["PyTorch", "PyTorch, 1 thread", "micrograd", "HIPS autograd", "MyGrad", "MyGrad, no guard"]
 WITHOUT_PEERS = [part for name in PEERS for part in ("--without", name)]
 
 

@@ -800,3 +800,11 @@ def test_against_torch_func():
     close(tt.vmap(tt.grad(scalar(np, W)))(xs), per.numpy(), 1e-12)
     both = func.vmap(func.hessian(scalar(torch, w)), in_dims=1, out_dims=2)(torch.tensor(xs.T))
     close(tt.vmap(tt.hessian(scalar(np, W)), in_axes=1, out_axes=2)(xs.T), both.numpy(), 1e-11)
+
+
+def test_no_two_primitives_share_a_batching_rule_by_name():
+    from tinytensor.batching.rules import RULES
+    from tinytensor.primitive import OPS
+
+    names = [op.name for key, op in OPS.items() if key.startswith("tinytensor.") and op.name in RULES]
+    assert len(names) == len(set(names)), sorted({n for n in names if names.count(n) > 1})

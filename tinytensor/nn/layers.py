@@ -1,24 +1,26 @@
-"""Layers: linear maps, activations, and how they are put in a row."""
+"""Linear maps, and the multilayer perceptron that is made of them."""
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from tinytensor import creation
 from tinytensor import scalar as _scalar
+from tinytensor.nn.activations import ReLU, Sigmoid, Tanh
+from tinytensor.nn.containers import Sequential
 from tinytensor.nn.module import Module
 from tinytensor.nn.parameter import Parameter, as_input, floating
-from tinytensor.ops import linalg, pieces, transcendental
+from tinytensor.ops import linalg
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
     from tinytensor.typing import DType, Operand
 
-__all__ = ["MLP", "Linear", "ReLU", "Sequential", "Sigmoid", "Tanh"]
+__all__ = ["MLP", "Linear"]
 
 
 class Linear(Module):
@@ -62,81 +64,6 @@ class Linear(Module):
     def extra_repr(self) -> str:
         """in_features, out_features, bias."""
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
-
-
-class ReLU(Module):
-    """max(x, 0): see :func:`tinytensor.relu`.
-
-    >>> import tinytensor as tt
-    >>> tt.nn.ReLU()(tt.tensor([-1.0, 2.0]))
-    tensor([0., 2.])
-    """
-
-    def forward(self, x: Operand) -> Tensor:
-        """Any shape."""
-        return pieces.relu(x)
-
-
-class Tanh(Module):
-    """tanh x: see :func:`tinytensor.tanh`.
-
-    >>> import tinytensor as tt
-    >>> tt.nn.Tanh()(tt.tensor([0.0]))
-    tensor([0.])
-    """
-
-    def forward(self, x: Operand) -> Tensor:
-        """Any shape."""
-        return transcendental.tanh(x)
-
-
-class Sigmoid(Module):
-    """1/(1 + e⁻ˣ): see :func:`tinytensor.sigmoid`.
-
-    >>> import tinytensor as tt
-    >>> tt.nn.Sigmoid()(tt.tensor([0.0]))
-    tensor([0.5])
-    """
-
-    def forward(self, x: Operand) -> Tensor:
-        """Any shape."""
-        return transcendental.sigmoid(x)
-
-
-class Sequential(Module):
-    """Modules applied one after the other; numbered as in PyTorch, so that weights can be exchanged.
-
-    >>> import tinytensor as tt
-    >>> model = tt.nn.Sequential(tt.nn.Linear(2, 4), tt.nn.ReLU(), tt.nn.Linear(4, 1))
-    >>> len(model), list(model.state_dict())
-    (3, ['0.weight', '0.bias', '2.weight', '2.bias'])
-    """
-
-    def __init__(self, *modules: Module) -> None:
-        super().__init__()
-        for k, module in enumerate(modules):
-            if not callable(module):
-                raise TypeError(f"Sequential: argument {k} is not a module, got {type(module).__name__}")
-        self._layers = list(modules)
-
-    def _members(self) -> Iterator[tuple[str, Any]]:
-        for k, module in enumerate(self._layers):
-            yield str(k), module
-
-    def forward(self, x: Any) -> Any:
-        """The last module's output."""
-        for module in self._layers:
-            x = module(x)
-        return x
-
-    def __len__(self) -> int:
-        return len(self._layers)
-
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self._layers)
-
-    def __getitem__(self, k: int) -> Module:
-        return self._layers[k]
 
 
 _ACTIVATIONS: dict[str, type[Module]] = {"relu": ReLU, "tanh": Tanh, "sigmoid": Sigmoid}

@@ -1,7 +1,7 @@
 """Convolution over any axes of two arrays: products summed over shifts, directly or by Fourier transforms.
 
-Two bilinear functions are each other's derivatives, so that any order of derivative is one of them: :func:`_spread`, the
-full convolution, and :func:`_slide`, the correlation at the places where one array lies within the other. Both take
+Two bilinear functions are each other's derivatives, so that any order of derivative is one of them: :func:`_overlapped`, the
+full convolution, and :func:`_slid`, the correlation at the places where one array lies within the other. Both take
 (A, D, ...) and (B, D, ...) with shifts along the axes after the first two, sum over D, and give (A, B, ...).
 """
 
@@ -77,18 +77,18 @@ def _from(place: tuple[int, ...], size: tuple[int, ...]) -> tuple[Any, ...]:
     return (..., *[slice(k, k + n) for k, n in zip(place, size, strict=True)])
 
 
-def _spread_direct(x: Any, y: Any, full: tuple[int, ...]) -> Any:
+def _overlapped_direct(x: Any, y: Any, full: tuple[int, ...]) -> Any:
     if len(full) == 1 and x.shape[:2] == y.shape[:2] == (1, 1):
         return np.convolve(x[0, 0], y[0, 0])[None, None]
     if math.prod(x.shape[2:]) < math.prod(y.shape[2:]):  # the smaller one moves
-        return _spread_direct(y, x, full).swapaxes(0, 1)
+        return _overlapped_direct(y, x, full).swapaxes(0, 1)
     out = np.zeros((len(x), len(y), *full), np.result_type(x, y))
     for place in np.ndindex(y.shape[2:]):
         out[_from(place, x.shape[2:])] += _times(x, y[(..., *place)])
     return out
 
 
-def _slide_direct(x: Any, y: Any, size: tuple[int, ...]) -> Any:
+def _slid_direct(x: Any, y: Any, size: tuple[int, ...]) -> Any:
     kernel = y.shape[2:]
     if len(size) == 1 and x.shape[:2] == y.shape[:2] == (1, 1):
         return np.correlate(x[0, 0], y[0, 0].conj(), "valid")[None, None]
@@ -105,28 +105,28 @@ def _slide_direct(x: Any, y: Any, size: tuple[int, ...]) -> Any:
 
 
 @primitive(
-    x=lambda g, y, method: _slide(g, y.swapaxes(0, 1), method),
-    y=lambda g, x, method: _slide(g.swapaxes(0, 1), x.swapaxes(0, 1), method),
+    x=lambda g, y, method: _slid(g, y.swapaxes(0, 1), method),
+    y=lambda g, x, method: _slid(g.swapaxes(0, 1), x.swapaxes(0, 1), method),
 )
-def _spread(x: Any, y: Any, method: str) -> Any:
+def _overlapped(x: Any, y: Any, method: str) -> Any:
     """out[a, b, k] = Σ_d Σᵢ x[a, d, i] y[b, d, k − i], for all k that have a product."""
     full = tuple([n + m - 1 for n, m in zip(x.shape[2:], y.shape[2:], strict=True)])
     if _by_fourier(method, x, y, math.prod(x.shape[2:]), math.prod(y.shape[2:]), full):
         return _multiplied(x, y, full, False)
-    return _spread_direct(x, y, full)
+    return _overlapped_direct(x, y, full)
 
 
 @primitive(
-    x=lambda g, y, method: _spread(g, y.swapaxes(0, 1), method),
-    y=lambda g, x, method: _slide(x.swapaxes(0, 1), g.swapaxes(0, 1), method).swapaxes(0, 1),
+    x=lambda g, y, method: _overlapped(g, y.swapaxes(0, 1), method),
+    y=lambda g, x, method: _slid(x.swapaxes(0, 1), g.swapaxes(0, 1), method).swapaxes(0, 1),
 )
-def _slide(x: Any, y: Any, method: str) -> Any:
+def _slid(x: Any, y: Any, method: str) -> Any:
     """out[a, b, k] = Σ_d Σᵢ x[a, d, k + i] y[b, d, i], for the k where y lies within x."""
     full, kernel = x.shape[2:], y.shape[2:]
     size = tuple([n - m + 1 for n, m in zip(full, kernel, strict=True)])
     if _by_fourier(method, x, y, math.prod(size), math.prod(kernel), full):
         return _multiplied(x, y, full, True)[(..., *map(slice, size))]
-    return _slide_direct(x, y, size)
+    return _slid_direct(x, y, size)
 
 
 # ------------------------------------------------------------------------------------------------------ the public side
@@ -180,13 +180,13 @@ def _convolved(x: Any, y: Any, mode: str, method: str, op: str) -> Any:
     sizes, others = x.shape[2:], y.shape[2:]
     if mode == "valid":
         if all(n >= m for n, m in zip(sizes, others, strict=True)):
-            return _slide(x, _reversed(y), method)
+            return _slid(x, _reversed(y), method)
         if not all(n <= m for n, m in zip(sizes, others, strict=True)):
             raise ValueError(
                 f"{op}: for mode='valid' one array must be at least as long along every axis, got {sizes} and {others}"
             )
-        return _slide(y, _reversed(x), method).swapaxes(0, 1)
-    out = _spread(x, y, method)
+        return _slid(y, _reversed(x), method).swapaxes(0, 1)
+    out = _overlapped(x, y, method)
     if mode == "full":
         return out
     return out[(..., *[slice((m - 1) // 2, (m - 1) // 2 + n) for n, m in zip(sizes, others, strict=True)])]

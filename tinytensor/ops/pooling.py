@@ -45,14 +45,17 @@ def _plain(x: Any) -> Any:
     return x._data if isinstance(x, TensorBase) else x
 
 
-def _winners(x: Any, out: Any, kernel: Ints, stride: Ints, pads: Pads, dilation: Ints) -> Any:
-    """Which element of the window is the largest, the first of equal ones; (C, *places, N)."""
+def _winners(x: Any, out: Any, kernel: Ints, stride: Ints, pads: Pads, dilation: Ints) -> list[Any]:
+    """For each element of the kernel, where it is the largest, the first of equal ones: masks (C, *places, N)."""
     x, out = padded(_plain(x), pads, _lowest(x.dtype)), inside(_plain(out))
-    found = np.zeros(out.shape, np.uint8 if math.prod(kernel) <= 255 else np.intp)
-    elements = list(_elements(kernel, stride, dilation, out.shape[1:-1]))
-    for k in range(len(elements) - 1, -1, -1):
-        np.copyto(found, k, where=x[elements[k]] == out)
-    return found
+    free, winners = np.ones(out.shape, bool), []
+    for where in _elements(kernel, stride, dilation, out.shape[1:-1]):
+        won = x[where] == out
+        won &= free
+        free ^= won
+        winners.append(won)
+    winners[0] |= free  # of a window with a NaN no element equals the result
+    return winners
 
 
 def _lowest(dtype: Any) -> Any:
@@ -86,11 +89,11 @@ def _placed(g: Any, winners: Any, size: Ints, kernel: Ints, stride: Ints, pads: 
     whole = (len(g), *[n + a + b for n, (a, b) in zip(size, pads, strict=True)], g.shape[-1])
     apart = all(k == s and d == 1 and not n % k for k, s, d, n in zip(kernel, stride, dilation, whole[1:-1], strict=True))  # fmt: skip
     out = (np.empty if apart else np.zeros)(whole, g.dtype)
-    for k, where in enumerate(_elements(kernel, stride, dilation, g.shape[1:-1])):
+    for won, where in zip(winners, _elements(kernel, stride, dilation, g.shape[1:-1]), strict=True):
         if apart:  # each element belongs to one window
-            np.multiply(g, winners == k, out=out[where])
+            np.multiply(g, won, out=out[where])
         else:
-            out[where] += g * (winners == k)
+            out[where] += g * won
     return _cut(out, pads, size)
 
 
@@ -102,9 +105,9 @@ def _placed(g: Any, winners: Any, size: Ints, kernel: Ints, stride: Ints, pads: 
 def _picked(x: Any, winners: Any, kernel: Ints, stride: Ints, pads: Pads, dilation: Ints) -> Any:
     """The winners' numbers."""
     x = padded(x, pads)
-    out = np.zeros(winners.shape, x.dtype)
-    for k, where in enumerate(_elements(kernel, stride, dilation, winners.shape[1:-1])):
-        np.copyto(out, x[where], where=winners == k)
+    out = np.zeros(winners[0].shape, x.dtype)
+    for won, where in zip(winners, _elements(kernel, stride, dilation, out.shape[1:-1]), strict=True):
+        np.copyto(out, x[where], where=won)
     return outside(out)
 
 

@@ -10,6 +10,7 @@ from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 import tinytensor as tt
+from tinytensor.primitive import OPS
 from tinytensor.testing import (
     TABLE,
     Program,
@@ -475,3 +476,16 @@ def test_the_command_fuzzes_operations_of_ones_own():
     done = call("fuzz", "--ops", "no_module:f")
     assert done.exit_code == 2
     assert done.stderr.startswith("tinytensor: 'no_module:f' cannot be loaded")
+
+
+def test_complex_arguments_are_checked_in_both_parts():
+    z = np.array([0.5 + 1.0j, -1.2 + 0.3j])
+    check_grads(lambda z: np.exp(z) * np.abs(z), z)
+
+    @tt.primitive(z=lambda g, z: g * 2.002 * z)
+    def squared(z):
+        return z * z
+
+    with pytest.raises(AssertionError, match="gradient of squared"):
+        check_grads(squared, z)
+    del OPS[squared.op.key]

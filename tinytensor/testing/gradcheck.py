@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import partial, wraps
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,21 @@ _DIRECTIONS = 16
 # ------------------------------------------------------------------------------------------------ central differences
 
 
+def _in_real_parts(f: Callable[..., Any], arrays: list[Array]) -> tuple[Callable[..., Any], list[Array]]:
+    """f as a function of real arrays with real results: for a complex one, of two."""
+    twofold = [a.dtype.kind == "c" for a in arrays]
+    if not any(twofold):
+        return f, arrays
+
+    @wraps(f)
+    def in_parts(*parts: Any) -> list[Any]:
+        rest = iter(parts)
+        outs = leaves_of(f(*[next(rest) + 1j * next(rest) if two else next(rest) for two in twofold]))
+        return [p for o in outs for p in ((o.real, o.imag) if o.dtype.kind == "c" else (o,))]
+
+    return in_parts, [p for a, two in zip(arrays, twofold, strict=True) for p in ((a.real, a.imag) if two else (a,))]
+
+
 def check_grads(
     f: Callable[..., Any],
     *arrays: Operand,
@@ -44,7 +59,8 @@ def check_grads(
     f takes as many tensors as arrays are given, and returns a tensor of any shape, or several (tuple, list, dict): they
     are contracted with fixed random numbers. ``order`` 2 checks the gradient function too, as :func:`tinytensor.grad`
     computes it, and so on. ``modes``: "vjp" checks reverse mode, "jvp" forward mode (:func:`tinytensor.jvp`) along a random
-    direction of all arguments together. Every coordinate is probed; of an input with more than 64 elements, 16 random directions.
+    direction of all arguments together. Complex arguments and results count as two, their real and their imaginary
+    part. Every coordinate is probed; of an input with more than 64 elements, 16 random directions.
 
     ``rtol`` (default 1e-6) is relative to each number, ``atol`` (default 1e-8) to the largest value or gradient, if
     that is above 1. ``eps`` (default 1e-3) is the step, relative to max(1, ‖x‖∞); f must be smooth within it. The
@@ -72,7 +88,8 @@ def check_grads(
         check_grads(squared, np.array(1.0), order=1)
         # reverse mode 1.541113001, central differences 1.539573428
     """
-    inputs = [np.array(a._data if isinstance(a, Tensor) else a, dtype=float) for a in arrays]
+    f, given = _in_real_parts(f, [np.asarray(a._data if isinstance(a, Tensor) else a) for a in arrays])
+    inputs = [np.array(a, dtype=float) for a in given]
     if not inputs or order < 1:
         raise TypeError(
             f"check_grads: expected at least one array and an order of 1 or more, got {len(inputs)}, {order}"

@@ -18,6 +18,7 @@ from tinytensor.creation import (
     empty,
     empty_like,
     eye,
+    from_dlpack,
     full,
     full_like,
     geomspace,
@@ -247,6 +248,7 @@ if TYPE_CHECKING:
         io,
         linalg,
         nn,
+        onnx,
         optim,
         plot,
         scalar,
@@ -370,7 +372,7 @@ __all__ = [
     "dsplit", "dstack", "ediff1d", "eigh", "einsum", "elementwise_grad", "elu", "empty", "empty_like",
     "enable_grad", "equal", "exp", "exp2", "expand_dims", "explain", "expm1", "extract", "eye", "fabs", "fft",
     "fill_diagonal", "fix", "flatnonzero", "flip", "fliplr", "flipud", "float_power", "floor", "floor_divide",
-    "fmax", "fmin", "fmod", "frexp", "from_numpy", "full", "full_like", "geomspace", "get_default_dtype", "getitem",
+    "fmax", "fmin", "fmod", "frexp", "from_dlpack", "from_numpy", "full", "full_like", "geomspace", "get_default_dtype", "getitem",
     "glu", "grad", "gradient", "greater", "greater_equal", "hardtanh", "heaviside", "hessian", "histogram",
     "histogram2d", "histogram_bin_edges", "histogramdd", "hsplit", "hstack", "hvp", "hypot", "i0", "imag", "inner",
     "insert", "integrate", "interp", "io", "is_grad_enabled", "isclose", "iscomplex", "iscomplexobj", "isfinite",
@@ -381,7 +383,7 @@ __all__ = [
     "matrix_transpose", "matvec", "max", "maximum", "mean", "median", "meshgrid", "min", "minimum", "mod", "modf",
     "moveaxis", "mul0", "multiply", "nan_to_num", "nanargmax", "nanargmin", "nancumprod", "nancumsum", "nanmax",
     "nanmean", "nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum", "nanvar",
-    "ndim", "negative", "nextafter", "nn", "no_grad", "nonzero", "not_equal", "ones", "ones_like", "optim", "outer",
+    "ndim", "negative", "nextafter", "nn", "no_grad", "nonzero", "not_equal", "ones", "ones_like", "onnx", "optim", "outer",
     "pad", "partition", "percentile", "permute_dims", "piecewise", "place", "plot", "poly", "polyadd", "polyder",
     "polydiv", "polyfit", "polyint", "polymul", "polysub", "polyval", "positive", "pow", "power", "primitive",
     "prod", "ptp", "put", "put_along_axis", "putmask", "quantile", "rad2deg", "radians", "rand", "randn", "ravel",
@@ -399,7 +401,8 @@ __all__ = [
 
 #: Subpackages, and names that live in them, loaded when they are first used: ``import tinytensor`` stays light.
 _LAZY = {
-    "data": "tinytensor.data", "io": "tinytensor.io", "nn": "tinytensor.nn", "optim": "tinytensor.optim", "plot":
+    "Trainer": "tinytensor.trainer", "checkpoints": "tinytensor.checkpoints", "trainer": "tinytensor.trainer",
+    "data": "tinytensor.data", "io": "tinytensor.io", "nn": "tinytensor.nn", "onnx": "tinytensor.onnx", "optim": "tinytensor.optim", "plot":
     "tinytensor.plot", "testing": "tinytensor.testing", "draw_dot": "tinytensor.plot", "get_default_dtype":
     "tinytensor.nn.parameter", "set_default_dtype": "tinytensor.nn.parameter", "eigh":
     "tinytensor.ops.decompositions", "fft": "tinytensor.fft", "polyadd": "tinytensor.ops.polynomial", "polyder":

@@ -9,6 +9,7 @@ import numpy as np
 from tinytensor import graph
 from tinytensor.ops import building
 from tinytensor.primitive import TensorBase, wrap
+from tinytensor.sharing import leak
 from tinytensor.tensor import _check_differentiable, _supported
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from tinytensor.typing import Array, DType, Operand, Shape
 
 __all__ = [
-    "Generator", "arange", "empty", "empty_like", "eye", "full", "full_like", "geomspace", "linspace", "logspace", "manual_seed", "ones", "ones_like", "rand",
+    "Generator", "arange", "empty", "empty_like", "eye", "from_dlpack", "full", "full_like", "geomspace", "linspace", "logspace", "manual_seed", "ones", "ones_like", "rand",
     "randn", "rng", "zeros", "zeros_like",
 ]  # fmt: skip
 
@@ -26,6 +27,31 @@ def _made(array: Array, requires_grad: bool) -> Tensor:
     if requires_grad:
         _check_differentiable(array.dtype)
     t: Tensor = wrap(array, graph.leaf(array) if requires_grad else None)
+    return t
+
+
+def from_dlpack(x: Any) -> Tensor:
+    """A tensor that shares the memory of another library's array or tensor, without a copy.   (:func:`numpy.from_dlpack`)
+
+    ``x``: what has ``__dlpack__`` and lies in the processor's memory: of PyTorch, JAX, CuPy's host arrays, NumPy. What is
+    written into one is seen in the other. Raises BufferError for memory or numbers that NumPy does not know (a GPU's,
+    bfloat16) and for a tensor that requires grad, TypeError for anything else.
+
+    >>> import numpy as np, tinytensor as tt
+    >>> a = np.zeros(2)
+    >>> t = tt.from_dlpack(a)
+    >>> a[0] = 5.0
+    >>> t
+    tensor([5., 0.])
+    """
+    if not hasattr(x, "__dlpack__"):
+        raise TypeError(f"from_dlpack: expected an object with __dlpack__, got {type(x).__name__}; use tt.tensor(...)")
+    try:
+        array = np.from_dlpack(x)
+    except (BufferError, RuntimeError) as error:
+        raise BufferError(f"from_dlpack: this {type(x).__name__} cannot be shared: {str(error).strip(' .')}") from None
+    t = _made(array, False)
+    leak(t)
     return t
 
 

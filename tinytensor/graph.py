@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Node", "backward", "carry", "deliver", "enable_grad", "free", "fresh", "history", "is_grad_enabled", "joined", "leaf",
-    "no_grad", "note_write", "owner", "recording", "set_grad_enabled", "settled", "walk", "watch", "watching",
+    "no_grad", "note_write", "ones", "owner", "recording", "set_grad_enabled", "settled", "walk", "watch", "watching",
 ]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -382,6 +382,17 @@ def _wrong_shape(op: Op, k: int, got: Any, expected: Any) -> RuntimeError:
         f"{op.name}: the rule for input {op.input_name(k)!r} returned a gradient of shape {got}, expected the input's "
         f"shape {expected}. Only primitives declared with broadcasts=True may leave it to the walk to sum."
     )
+
+
+_ONE: dict[Any, Any] = {np.dtype(kind): np.ones((), kind) for kind in ("f", "d")}
+for _one in _ONE.values():
+    _one.flags.writeable = False
+
+
+def ones(like: Any) -> Any:
+    """The cotangent that a walk starts with: ones. That of a number is shared, and read-only."""
+    one = _ONE.get(like.dtype) if like.ndim == 0 else None
+    return np.ones(like.shape, like.dtype) if one is None else one
 
 
 def backward(root: Node, cotangent: Any, retain_graph: bool) -> None:

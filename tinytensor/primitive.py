@@ -442,7 +442,7 @@ def _unary(op: Op) -> Callable[..., Any]:
 
 
 def _binary(op: Op) -> Callable[..., Any]:
-    forward, bare = op.forward, op.element is None
+    forward, bare, shapes = op.forward, op.element is None, op.shapes
     views = not isinstance(forward, np.ufunc)
 
     def masks(kept: tuple[int, ...]) -> int:
@@ -460,7 +460,7 @@ def _binary(op: Op) -> Callable[..., Any]:
                 if isinstance(y, TensorBase):
                     b, q = y._data, y._node
                 else:
-                    b, q = y if type(y) is float else operand(y, op), None
+                    b, q = y if type(y) is float and not shapes else operand(y, op), None
             elif isinstance(y, TensorBase):
                 a, p = operand(x, op), None
                 b, q = y._data, y._node
@@ -494,6 +494,9 @@ def _binary(op: Op) -> Callable[..., Any]:
         node.op = op
         node.parents = (p, q)
         node.saved = (a if keep & 1 else None, b if keep & 2 else None, out if keep & 4 else None)
+        if shapes:
+            both = a, b
+            node.saved += tuple([getattr(both[i], kind) for i, kind in shapes])
         node.shape = out.shape
         node.dtype = out.dtype
         node.grad = False
@@ -513,10 +516,11 @@ def _one(op: Op) -> Callable[..., Any]:
             args = op.bind(args, kwargs)
         x, *options = args
         try:
-            for i, option in enumerate(options):
+            for option in options:
                 if isinstance(option, TensorBase):
-                    options[i] = _constant(op, i + 1, option)
+                    options = [_constant(op, i, v) if isinstance(v, TensorBase) else v for i, v in enumerate(options, 1)]
                     x = x if isinstance(x, TensorBase) else wrap(x, None)
+                    break
             if not isinstance(x, TensorBase):
                 return op.plain(args)
             a, parent = x._data, x._node
@@ -680,7 +684,7 @@ def _recorder(op: Op) -> Callable[..., Any]:
         return _general(op)
     if op.inputs == (0,):
         return _unary(op) if len(op.names) == 2 else _one(op)
-    return _binary(op) if op.inputs == (0, 1) and len(op.names) == 3 else _general(op)
+    return _binary(op) if op.inputs == (0, 1) and len(op.params) == 2 else _general(op)
 
 
 def primitive(

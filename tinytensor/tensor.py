@@ -210,7 +210,7 @@ class Tensor(Methods):
                     "backward: a gradient is implied only for a real number, this one is complex. Take t.real, t.imag "
                     "or abs(t), or pass gradient=."
                 )
-            cotangent = np.ones(data.shape, data.dtype)
+            cotangent = graph.ones(data)
         else:
             cotangent = gradient._data if isinstance(gradient, TensorBase) else np.asarray(gradient)
             if cotangent.shape != data.shape:
@@ -237,6 +237,18 @@ class Tensor(Methods):
         if self._node is not None:
             raise RuntimeError("numpy: the tensor requires grad; use t.detach().numpy(), or t.data")
         return self.data
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """The memory, for another library: ``np.from_dlpack(t)``, ``torch.from_dlpack(t)``. Nothing is copied."""
+        if self._node is not None:
+            raise BufferError(
+                "from_dlpack: the tensor requires grad, and the other library would not know; use t.detach()"
+            )
+        return self.data.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """(1, 0): DLPack's name of the processor's memory."""
+        return self._data.__dlpack_device__()
 
     def clone(self) -> Tensor:
         """A copy in memory of its own. ∂/∂x = 1   (``torch.clone``)"""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.graph import recording, set_grad_enabled
+from tinytensor.graph import ones, recording, set_grad_enabled
 from tinytensor.primitive import TensorBase, wrap
 from tinytensor.tape import Inputs, Tape, array_of, base, handed_out, place, results, to_levels
 from tinytensor.trees import map_leaves, paths, same_structure, skeleton
@@ -102,7 +102,7 @@ def _differentiated(
         _check_number(out, every)
         tape = Tape(inputs.nodes, [out], outer)
         lifted = tape.lifted or bool(create_graph)
-        seed = _ones(array_of(out)) if tape.roots else None
+        seed = ones(array_of(out)) if tape.roots else None
         arrived = tape.pull([wrap(seed, None) if lifted else seed], lifted, lifted)
         if allow_unused is False and None in arrived:
             raise _unused(inputs, arrived)
@@ -126,17 +126,6 @@ def _called(f: Function, args: list[Any], kwargs: dict[str, Any]) -> Any:
         return f(*args, **kwargs)
     with set_grad_enabled(True):
         return f(*args, **kwargs)
-
-
-_ONE: dict[Any, Any] = {np.dtype(kind): np.ones((), kind) for kind in ("f", "d")}
-for _one in _ONE.values():
-    _one.flags.writeable = False
-
-
-def _ones(like: Any) -> Any:
-    """The cotangent to start with."""
-    one = _ONE.get(like.dtype) if like.ndim == 0 else None
-    return np.ones(like.shape, like.dtype) if one is None else one
 
 
 def _with_aux(out: Any, op: str) -> tuple[Any, Any]:

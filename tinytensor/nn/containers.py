@@ -55,6 +55,7 @@ class _Listed(Module):
     def _members(self) -> Iterator[tuple[str, Any]]:
         for k, item in enumerate(self._layers):
             yield str(k), item
+        yield from super()._members()
 
     def __len__(self) -> int:
         return len(self._layers)
@@ -117,7 +118,11 @@ class Sequential(_Listed):
             self._layers = [_is_module(own, module, f"argument {k}") for k, module in enumerate(modules)]
 
     def _members(self) -> Iterator[tuple[str, Any]]:
-        return zip(self._names, self._layers, strict=True) if self._names is not None else super()._members()
+        if self._names is None:
+            yield from super()._members()
+        else:
+            yield from zip(self._names, self._layers, strict=True)
+            yield from Module._members(self)
 
     def forward(self, x: Any) -> Any:
         """The last module's output."""
@@ -228,6 +233,7 @@ class _Named(Module):
 
     def _members(self) -> Iterator[tuple[str, Any]]:
         yield from self._layers.items()
+        yield from super()._members()
 
     def __len__(self) -> int:
         return len(self._layers)

@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tinytensor import creation
 from tinytensor import scalar as _scalar

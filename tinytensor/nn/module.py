@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from tinytensor.inplace import updating
-from tinytensor.nn.summary import Summary
 from tinytensor.nn.parameter import Parameter, convert, floating
+from tinytensor.nn.summary import Summary
 from tinytensor.primitive import TensorBase
 from tinytensor.tensor import Tensor
 from tinytensor.typing import Array
@@ -68,7 +68,8 @@ class Module:
     def _members(self) -> Iterator[tuple[str, Any]]:
         """Named attributes, containers opened."""
         for name, value in vars(self).items():
-            yield from _opened(name, value)
+            if name != "_layers":  # containers name those themselves
+                yield from _opened(name, value)
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Names and modules one level down."""

@@ -40,7 +40,9 @@ def _numbers(shape: Any) -> int:
 
 
 def _own_parameters(module: Any) -> list[Any]:
-    return [value for _, value in module._members() if isinstance(value, TensorBase) and type(value).__name__ == "Parameter"]
+    return [
+        value for _, value in module._members() if isinstance(value, TensorBase) and type(value).__name__ == "Parameter"
+    ]
 
 
 def _multiplies(module: Any, shape: Any) -> int:
@@ -67,7 +69,9 @@ def _size(n: int) -> str:
 def _inputs(model: Any, example: tuple[Any, ...]) -> tuple[Any, ...]:
     """The inputs themselves, or zeros of a shape, in the dtype of the parameters."""
     (first, *more) = example
-    if more or not (isinstance(first, (tuple, list)) and first and all(isinstance(n, (int, np.integer)) for n in first)):
+    if more or not (
+        isinstance(first, (tuple, list)) and first and all(isinstance(n, (int, np.integer)) for n in first)
+    ):
         return example
     dtype = next((p.dtype for p in model.parameters()), np.dtype(np.float32))
     return (wrap(np.zeros(tuple(first), dtype), None),)
@@ -93,14 +97,20 @@ class Summary:
             leaf = not any(True for _ in module.children())
             products = sum(_multiplies(module, shape) for shape in calls)
             self.layers.append(
-                Layer(name, type(module).__name__, calls[-1] if calls else None, sum(p.size for p in own), products, leaf)
+                Layer(
+                    name, type(module).__name__, calls[-1] if calls else None, sum(p.size for p in own), products, leaf
+                )
             )
         every = list(model.parameters())
         self.parameters = sum(p.size for p in every)
         self.trainable = sum(p.size for p in every if p.requires_grad)
         self.parameter_bytes = sum(p.data.nbytes for p in every)
         self.multiplies = sum(layer.multiplies for layer in self.layers)
-        self.numbers = sum(_numbers(s) for layer in self.layers if layer.leaf for s in outputs.get(self._ids[layer.name], [])) if example else 0
+        self.numbers = (
+            sum(_numbers(s) for layer in self.layers if layer.leaf for s in outputs.get(self._ids[layer.name], []))
+            if example
+            else 0
+        )
         self.number_bytes = self.numbers * (every[0].data.itemsize if every else 4)
 
     def _run(self, model: Any, example: tuple[Any, ...]) -> dict[int, list[Any]]:
@@ -138,7 +148,9 @@ class Summary:
         wide[0] = max(wide[0], 7)
 
         def line(row: tuple[str, ...]) -> str:
-            text = "  ".join([row[k].ljust(wide[k]) for k in range(3)] + [row[3].rjust(wide[3] + 2), row[4].rjust(wide[4] + 2)])
+            text = "  ".join(
+                [row[k].ljust(wide[k]) for k in range(3)] + [row[3].rjust(wide[3] + 2), row[4].rjust(wide[4] + 2)]
+            )
             return text.rstrip()
 
         rule = "─" * (sum(wide) + 12)

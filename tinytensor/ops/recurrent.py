@@ -12,7 +12,7 @@ Higher derivatives take the rule of the same sequence written step by step in or
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np

@@ -284,7 +284,7 @@ def _opposite(shift: Any) -> Any:
     return -shift if isinstance(shift, int) else tuple([-int(s) for s in np.ravel(shift)])
 
 
-@primitive(np.roll, x=lambda g, shift, axis: np.roll(g, _opposite(shift), axis))
+@primitive(np.roll, x=lambda g, shift, axis: roll(g, _opposite(shift), axis))
 def roll(x: Operand, shift: int | Sequence[int], axis: Axis = None) -> Tensor:
     """Elements moved along the axes, the last ones coming in front.   ∂/∂x: g, moved back   (:func:`numpy.roll`)
 
@@ -292,7 +292,15 @@ def roll(x: Operand, shift: int | Sequence[int], axis: Axis = None) -> Tensor:
     >>> tt.roll(tt.tensor([1.0, 2.0, 3.0]), 1)
     tensor([3., 1., 2.])
     """
-    return np.roll(np.asarray(x), shift, axis)
+    x = np.asarray(x)
+    if type(shift) is int and (axis is None or type(axis) is int) and x.size and -x.ndim <= (axis or 0) < x.ndim:
+        flat = x.reshape(-1) if axis is None else x  # twice as fast as NumPy's, which serves several shifts
+        along = 0 if axis is None else axis % x.ndim
+        at = -shift % flat.shape[along]
+        before = (slice(None),) * along
+        moved = np.concatenate((flat[(*before, slice(at, None))], flat[(*before, slice(None, at))]), along)
+        return moved.reshape(x.shape)
+    return np.roll(x, shift, axis)
 
 
 @primitive(np.copy, elementwise=True, x=lambda g: g)

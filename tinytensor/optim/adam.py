@@ -50,7 +50,7 @@ class Adam(Optimizer):
         """m, v, and with ``amsgrad`` the largest v."""
         return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
 
-    def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
+    def update(self, group: Mapping[str, Any], work: list[Any]) -> None:
         """The formula, with one temporary array."""
         lr, (beta1, beta2), eps, decay = float(group["lr"]), group["betas"], group["eps"], group["weight_decay"]
         decoupled, maximize = group["decoupled_weight_decay"], group["maximize"]
@@ -64,17 +64,17 @@ class Adam(Optimizer):
             step = g - m
             step *= 1 - beta1
             m += step
-            np.multiply(g, g, out=step)
+            np.multiply(g, g, step)
             step *= 1 - beta2
             v *= beta2
             v += step
             if largest:
                 v = np.maximum(largest[0], v, out=largest[0])
-            np.sqrt(v, out=step)
-            step /= (1 - beta2**t) ** 0.5
-            step += eps
-            np.divide(m, step, out=step)
-            step *= lr / (1 - beta1**t)
+            root = (1 - beta2**t) ** 0.5  # of v̂ = v / root²: multiplied out, one pass over the array less
+            np.sqrt(v, step)
+            step += eps * root
+            np.divide(m, step, step)
+            step *= lr * root / (1 - beta1**t)
             data -= step
 
 
@@ -148,14 +148,17 @@ class NAdam(Optimizer):
 
     def _tick(self, state: dict[str, Any], group: Mapping[str, Any], first: bool) -> Any:
         """t, μₜ, μₜ₊₁ and Πμ."""
-        t = super()._tick(state, group, first)
+        t = state.get("step", 0) + 1
         beta1, decay = group["betas"][0], group["momentum_decay"]
         mu = beta1 * (1 - 0.5 * 0.96 ** (t * decay))
         following = beta1 * (1 - 0.5 * 0.96 ** ((t + 1) * decay))
-        state["mu_product"] = state.get("mu_product", 1.0) * mu
-        return t, mu, following, state["mu_product"]
+        return t, mu, following, state.get("mu_product", 1.0) * mu
 
-    def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
+    def _count(self, updates: list[tuple[dict[str, Any], Any]]) -> None:
+        for state, t in updates:
+            state["step"], state["mu_product"] = t[0], t[3]
+
+    def update(self, group: Mapping[str, Any], work: list[Any]) -> None:
         """The formula."""
         lr, (beta1, beta2), eps, decay = float(group["lr"]), group["betas"], group["eps"], group["weight_decay"]
         decoupled, maximize = group["decoupled_weight_decay"], group["maximize"]
@@ -169,12 +172,12 @@ class NAdam(Optimizer):
             step = g - m
             step *= 1 - beta1
             m += step
-            np.multiply(g, g, out=step)
+            np.multiply(g, g, step)
             step *= 1 - beta2
             v *= beta2
             v += step
-            scale = np.divide(v, 1 - beta2**t, out=step)
-            np.sqrt(scale, out=scale)
+            scale = np.divide(v, 1 - beta2**t, step)
+            np.sqrt(scale, scale)
             scale += eps
             ahead = g * (lr * (1 - mu) / (1 - product))
             ahead += m * (lr * following / (1 - product * following))
@@ -218,7 +221,7 @@ class RAdam(Optimizer):
         """m and v."""
         return ("exp_avg", "exp_avg_sq")
 
-    def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
+    def update(self, group: Mapping[str, Any], work: list[Any]) -> None:
         """The formula."""
         lr, (beta1, beta2), eps, decay = float(group["lr"]), group["betas"], group["eps"], group["weight_decay"]
         decoupled, maximize = group["decoupled_weight_decay"], group["maximize"]
@@ -233,7 +236,7 @@ class RAdam(Optimizer):
             step = g - m
             step *= 1 - beta1
             m += step
-            np.multiply(g, g, out=step)
+            np.multiply(g, g, step)
             step *= 1 - beta2
             v *= beta2
             v += step
@@ -241,12 +244,12 @@ class RAdam(Optimizer):
             length = longest - 2 * t * beta2**t / correction
             if length > 5:
                 rectified = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
-                np.sqrt(v, out=step)
+                np.sqrt(v, step)
                 step += eps
-                np.divide(m, step, out=step)
+                np.divide(m, step, step)
                 step *= size * (rectified * correction) ** 0.5
             else:
-                np.multiply(m, size, out=step)
+                np.multiply(m, size, step)
             data -= step
 
 
@@ -281,7 +284,7 @@ class Adamax(Optimizer):
         """m and u."""
         return ("exp_avg", "exp_inf")
 
-    def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
+    def update(self, group: Mapping[str, Any], work: list[Any]) -> None:
         """The formula."""
         lr, (beta1, beta2), eps = float(group["lr"]), group["betas"], group["eps"]
         decay, maximize = group["weight_decay"], group["maximize"]
@@ -293,10 +296,10 @@ class Adamax(Optimizer):
             step = g - m
             step *= 1 - beta1
             m += step
-            np.abs(g, out=step)
+            np.abs(g, step)
             step += eps
             u *= beta2
             np.maximum(u, step, out=u)
-            np.divide(m, u, out=step)
+            np.divide(m, u, step)
             step *= lr / (1 - beta1**t)
             data -= step

@@ -56,7 +56,7 @@ class RMSprop(Optimizer):
         names = ("square_avg", "momentum_buffer") if group["momentum"] else ("square_avg",)
         return (*names, "grad_avg") if group["centered"] else names
 
-    def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
+    def update(self, group: Mapping[str, Any], work: list[Any]) -> None:
         """The formula."""
         lr, alpha, eps, momentum = float(group["lr"]), group["alpha"], group["eps"], group["momentum"]
         centered, decay, maximize = group["centered"], group["weight_decay"], group["maximize"]
@@ -72,18 +72,18 @@ class RMSprop(Optimizer):
             if centered:
                 mean = others[-1]
                 mean += (1 - alpha) * (g - mean)
-                np.multiply(mean, mean, out=step)
-                np.subtract(v, step, out=step)
-                np.sqrt(step, out=step)
+                np.multiply(mean, mean, step)
+                np.subtract(v, step, step)
+                np.sqrt(step, step)
             else:
-                np.sqrt(v, out=step)
+                np.sqrt(v, step)
             step += eps
-            np.divide(g, step, out=step)
+            np.divide(g, step, step)
             if momentum:
                 speed = others[0]
                 speed *= momentum
                 speed += step
-                np.multiply(speed, lr, out=step)
+                np.multiply(speed, lr, step)
             else:
                 step *= lr
             data -= step
@@ -128,7 +128,7 @@ class Adagrad(Optimizer):
         start = group["initial_accumulator_value"]
         return np.full_like(p._data, start * (1 + 1j) if p._data.dtype.kind == "c" else start)
 
-    def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
+    def update(self, group: Mapping[str, Any], work: list[Any]) -> None:
         """The formula."""
         lr, lr_decay, eps = float(group["lr"]), group["lr_decay"], group["eps"]
         decay, maximize = group["weight_decay"], group["maximize"]
@@ -139,9 +139,9 @@ class Adagrad(Optimizer):
                 g = g + decay * data
             step = g * g
             total += step
-            np.sqrt(total, out=step)
+            np.sqrt(total, step)
             step += eps
-            np.divide(g, step, out=step)
+            np.divide(g, step, step)
             step *= lr / (1 + (t - 1) * lr_decay)
             data -= step
 
@@ -182,7 +182,7 @@ class Adadelta(Optimizer):
         """v and u."""
         return ("square_avg", "acc_delta")
 
-    def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
+    def update(self, group: Mapping[str, Any], work: list[Any]) -> None:
         """The formula."""
         lr, rho, eps = float(group["lr"]), group["rho"], group["eps"]
         decay, maximize = group["weight_decay"], group["maximize"]
@@ -196,11 +196,11 @@ class Adadelta(Optimizer):
             v *= rho
             v += step
             delta = u + eps
-            np.sqrt(delta, out=delta)
-            np.add(v, eps, out=step)
-            delta /= np.sqrt(step, out=step)
+            np.sqrt(delta, delta)
+            np.add(v, eps, step)
+            delta /= np.sqrt(step, step)
             delta *= g
-            np.multiply(delta, delta, out=step)
+            np.multiply(delta, delta, step)
             step *= 1 - rho
             u *= rho
             u += step

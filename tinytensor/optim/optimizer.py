@@ -7,12 +7,14 @@ does the second write, one formula after the other, and nothing in it can raise:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
-from tinytensor.graph import enable_grad
-from tinytensor.inplace import updating
+from tinytensor.graph import _IGNORED as _QUIET
+from tinytensor.graph import _errors, enable_grad, note_write
+from tinytensor.inplace import _is_held as is_held
 from tinytensor.tensor import Tensor
 
 __all__ = ["Optimizer"]
@@ -66,6 +68,8 @@ class Optimizer:
         self.defaults = defaults
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Tensor, dict[str, Any]] = {}
+        self._options: Any = itemgetter(*defaults) if defaults else dict
+        self._checked: list[Any] = []
         self._stepped = False  # schedulers warn if they are stepped before the optimizer
         each: list[Any] = groups if isinstance(groups[0], Mapping) else [{"params": groups}]
         for group in each:
@@ -77,8 +81,8 @@ class Optimizer:
         """The names of the arrays that are kept for each parameter of a group, by PyTorch's names."""
         return ()
 
-    def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
-        """Write the formula: ``work`` yields (data, g, t, *buffers) arrays; ``data`` and the buffers are written into.
+    def update(self, group: Mapping[str, Any], work: list[Any]) -> None:
+        """Write the formula: ``work`` is a list of (data, g, t, *buffers) arrays; ``data`` and the buffers are written into.
 
         ``t`` is the number of this update, from 1. A large parameter comes in several blocks of rows.
         """
@@ -100,11 +104,15 @@ class Optimizer:
                 raise ValueError(f"{name}: betas must lie in [0, 1), got {options['betas']}")
 
     def _tick(self, state: dict[str, Any], group: Mapping[str, Any], first: bool) -> Any:
-        """Count the update of one parameter; the formula gets what this returns as ``t``."""
+        """What the formula gets as ``t``."""
         if not self.counts:
             return 1 if first else 2
-        t = state["step"] = state.get("step", 0) + 1
-        return t
+        return state.get("step", 0) + 1
+
+    def _count(self, updates: list[tuple[dict[str, Any], Any]]) -> None:
+        """Remember the updates that are being made: (state, t) of each parameter."""
+        for state, t in updates:
+            state["step"] = t
 
     def _begin(self, name: str, p: Tensor, group: Mapping[str, Any]) -> Any:
         """The first value of a buffer."""
@@ -158,10 +166,13 @@ class Optimizer:
         """
         for group in self.param_groups:
             for p in group["params"]:
+                node = p._node
+                if node is None or node.grad is False or node.grad is None:
+                    continue
                 if set_to_none:
-                    p.grad = None
-                elif p.grad is not None:
-                    p.grad[...] = 0
+                    node.grad = None
+                else:
+                    node.grad[...] = 0
 
     # ------------------------------------------------------------------------------------------------------- the step
 
@@ -176,39 +187,68 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        ready = [(group, self._ready(group)) for group in self.param_groups]
-        with np.errstate(
-            all="ignore"
-        ):  # overflow gives inf, as in PyTorch; a warning made an error would stop half-way
-            for group, found in ready:
-                if found:
-                    self.update(group, self._work(group, found))
+        groups = self.param_groups
+        ready = [self._ready(index, group) for index, group in enumerate(groups)]
+        quiet = _errors.set(_QUIET)  # overflow gives inf, as in PyTorch; a warning made an error would stop half-way
+        try:
+            for (work, counted, held), group in zip(ready, groups, strict=True):
+                for array in held:
+                    note_write(array)
+                if counted:
+                    self._count(counted)
+                if work:
+                    self.update(group, work)
+        finally:
+            _errors.reset(quiet)
         self._stepped = True
         return loss
 
-    def _ready(self, group: dict[str, Any]) -> list[Any]:
-        """The parameters of a group to be updated, each with gradient, state and buffers; all questions are asked here."""
-        self._check(group)
-        names, states, found = self.buffers(group), self.state, []
-        stateful = self.counts or names
+    def _ready(self, index: int, group: dict[str, Any]) -> tuple[list[Any], list[Any], list[Any]]:
+        """What the formula works on, the counts to be set, and the memory that others hold; all questions are asked here."""
+        options = self._options(group)
+        if index >= len(self._checked) or self._checked[index] != options:
+            self._check(group)
+            self._checked[index:] = [options]  # asked again when they change
+        names, counts, states, tick = self.buffers(group), self.counts, self.state, self._tick
+        kept: Any = itemgetter(*names) if len(names) > 1 else lambda state: [state[name] for name in names]
+        work: list[Any] = []
+        counted: list[Any] = []
+        held: list[Any] = []
         for p in group["params"]:
             node = p._node
-            g = None if node is None else node.grad
-            if g is None or g is False:
+            if node is None or (g := node.grad) is None or g is False:
                 continue
+            if is_held(p):
+                held.append(p._data)
             data = p._data
-            if g.shape != data.shape or not data.flags.writeable:
+            shape = data.shape
+            if g.shape != shape or not data.flags.writeable:
                 raise ValueError(self._refusal(p, g))
-            state, first = None, False
-            if stateful:
-                state = states.get(p)
-                if state is None:
-                    state = states[p] = {}
-                for name in names:
-                    if name not in state:
-                        state[name], first = self._begin(name, p, group), True
-            found.append((p, g, state, first))
-        return found
+            if names or counts:
+                try:
+                    state, first = states[p], False
+                    buffers = kept(state)
+                except KeyError:
+                    state, first = self._made(p, names, group), True
+                    buffers = kept(state)
+                t = tick(state, group, first)
+                if counts:
+                    counted.append((state, t))
+                item = (data, g, t, *buffers)
+            else:
+                item = (data, g, None)
+            if not shape or data.size > _BLOCK or data.dtype.kind == "c":
+                work += _parts(item)
+            else:
+                work.append(item)
+        return work, counted, held
+
+    def _made(self, p: Tensor, names: tuple[str, ...], group: Mapping[str, Any]) -> dict[str, Any]:
+        """The state of a parameter, with the buffers that it did not have."""
+        state = self.state.get(p, {})
+        state.update({name: self._begin(name, p, group) for name in names if name not in state})
+        self.state[p] = state
+        return state
 
     def _refusal(self, p: Tensor, g: Any) -> str:
         start = f"{type(self).__name__}: a parameter of shape {p._data.shape} "
@@ -220,21 +260,6 @@ class Optimizer:
         return (
             start + "is in read-only memory; nothing was updated. Give it an array of its own: p.data = p.data.copy()"
         )
-
-    def _work(self, group: Mapping[str, Any], found: list[Any]) -> Iterator[Any]:
-        """(data, g, t, *buffers) for the formula: a large array in blocks of rows, a complex one as two real ones."""
-        names = self.buffers(group)
-        for p, g, state, first in found:
-            data = updating(p)
-            t = None if state is None else self._tick(state, group, first)
-            arrays = (data, g, *[state[name] for name in names]) if names else (data, g)
-            if data.size > _BLOCK or data.ndim == 0 or data.dtype.kind == "c":
-                for part in _parts(arrays):
-                    yield part[0], part[1], t, *part[2:]
-            elif names:
-                yield data, g, t, *arrays[2:]
-            else:
-                yield data, g, t
 
     # ------------------------------------------------------------------------------------------------------- the state
 
@@ -292,7 +317,7 @@ class Optimizer:
             entry = {k: v for k, v in entry.items() if v is not None}  # PyTorch's momentum_buffer: None
             if entry:
                 state[p] = self._restored(int(key), p, entry, group)
-        self.state, self.param_groups = state, groups
+        self.state, self.param_groups, self._checked = state, groups, []
 
     def _packed(self, state: dict[str, Any]) -> dict[str, Any]:
         """The state of one parameter as arrays of their own."""
@@ -349,17 +374,17 @@ def _number(name: str, key: str, value: Any) -> Any:
         raise TypeError(f"{name}: {key} must be a number, got {value!r:.60}") from None
 
 
-def _parts(arrays: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+def _parts(item: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
     """The same memory in real arrays of at least one axis, and of few rows if there are many elements."""
-    data = arrays[0]
+    data, g, t, *buffers = item
     if data.dtype.kind == "c":
-        yield from _parts(tuple(a.real for a in arrays))
-        yield from _parts(tuple(a.imag for a in arrays))
+        yield from _parts((data.real, g.real, t, *[b.real for b in buffers]))
+        yield from _parts((data.imag, g.imag, t, *[b.imag for b in buffers]))
     elif data.ndim == 0:
-        yield tuple(a[None] for a in arrays)
+        yield data[None], g[None], t, *[b[None] for b in buffers]
     elif data.size <= _BLOCK:
-        yield arrays
+        yield item
     else:
         rows = max(1, _BLOCK * len(data) // data.size)
         for k in range(0, len(data), rows):
-            yield tuple(a[k : k + rows] for a in arrays)
+            yield data[k : k + rows], g[k : k + rows], t, *[b[k : k + rows] for b in buffers]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
 from tinytensor.optim.optimizer import Optimizer
 
 __all__ = ["SGD"]
@@ -55,21 +53,26 @@ class SGD(Optimizer):
         """The velocity, if there is momentum."""
         return ("momentum_buffer",) if group["momentum"] else ()
 
-    def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
+    def update(self, group: Mapping[str, Any], work: list[Any]) -> None:
         """The formula."""
         lr, momentum, dampening = float(group["lr"]), group["momentum"], group["dampening"]
         decay, nesterov, maximize = group["weight_decay"], group["nesterov"], group["maximize"]
-        for data, g, t, *buffers in work:
+        if not momentum:
+            for data, g, _ in work:
+                if maximize:
+                    g = -g
+                if decay:
+                    g = g + decay * data
+                data -= lr * g
+            return
+        for data, g, t, velocity in work:
             if maximize:
                 g = -g
             if decay:
                 g = g + decay * data
-            if momentum:
-                velocity = buffers[0]
-                if t == 1:
-                    velocity[...] = g
-                else:
-                    velocity *= momentum
-                    velocity += g if not dampening else (1 - dampening) * g
-                g = g + momentum * velocity if nesterov else velocity
-            np.subtract(data, lr * g, out=data)
+            if t == 1:
+                velocity[...] = g
+            else:
+                velocity *= momentum
+                velocity += g if not dampening else (1 - dampening) * g
+            data -= lr * (g + momentum * velocity if nesterov else velocity)

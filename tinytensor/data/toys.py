@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.data.datasets import TensorDataset
+
 if TYPE_CHECKING:
     from tinytensor.typing import Array
 
@@ -48,6 +50,16 @@ class Dataset:
     def standardize(self, raw: Any) -> Array:
         """New samples (n, features) as the training samples were standardised."""
         return (np.asarray(raw, float) - self.mean) / self.scale
+
+    @property
+    def train(self) -> TensorDataset:
+        """The samples to train on, as a :class:`DataLoader` takes them."""
+        return TensorDataset(self.x_train, self.y_train)
+
+    @property
+    def test(self) -> TensorDataset:
+        """The samples held out."""
+        return TensorDataset(self.x_test, self.y_test)
 
     def raw(self, x: Any) -> Array:
         """The inverse of :meth:`standardize`."""

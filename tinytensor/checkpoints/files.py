@@ -1,0 +1,174 @@
+"""``save`` and ``load``: nested states in files that are whole, or are not there."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from tinytensor.checkpoints.container import chunks, parse
+from tinytensor.checkpoints.nest import pack, unpack
+
+if TYPE_CHECKING:
+    from tinytensor.typing import Array
+
+try:
+    import fcntl
+except ImportError:  # Windows, where a file that is open cannot be removed anyway
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["load", "save"]
+
+_ENDING = ".safetensors"
+
+
+# ------------------------------------------------------------------------------------------------------------ writing
+
+
+def save(path: str | os.PathLike[str], state: Any, keep: int = 1) -> Path:
+    """Write a nest of dicts, lists, tuples, numbers, words and arrays to a ``.safetensors`` file; returns the path.
+
+    The new file is made beside the old one, brought to the disk (``fsync``), and then takes its name in one step: whenever
+    the machine stops, a whole file is there. ``keep``: how many of the last ones are kept; the one before is
+    ``name.1.safetensors``, then ``name.2.safetensors``. Raises TypeError for what cannot be written, ValueError for another
+    ending, OSError, in one sentence, if the disk is full or the folder cannot be written; nothing has changed then.
+
+    >>> import pathlib, tempfile, numpy as np, tinytensor as tt
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "state.safetensors"
+    >>> _ = tt.checkpoints.save(file, {"step": 3, "weights": [np.ones(2)], 0: ("a", float("inf"))})
+    >>> tt.checkpoints.load(file)
+    {'step': 3, 'weights': [array([1., 1.])], 0: ('a', inf)}
+    """
+    target = Path(os.path.realpath(path))
+    if target.suffix != _ENDING:
+        raise ValueError(f"save: {str(path)!r} must end in {_ENDING}")
+    if keep < 1:
+        raise ValueError(f"save: keep is how many checkpoints are kept, at least 1; got {keep}")
+    arrays: dict[str, Array] = {}
+    description = json.dumps(pack(state, arrays), separators=(",", ":"), allow_nan=False)
+    with _spoken(path):
+        _remove_leftovers(target)
+        _write(target, chunks(arrays, description), keep)
+    return Path(path)
+
+
+@contextmanager
+def _spoken(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What the system says, with the file's name and what is left of it."""
+    try:
+        yield
+    except OSError as error:
+        reason = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}.get(
+            error.errno or 0, (error.strerror or str(error)).lower()
+        )
+        there = "the checkpoint before it is still there" if os.path.lexists(path) else "no checkpoint is there"
+        sentence = f"cannot write the checkpoint {str(os.fspath(path))!r}: {reason}; {there}"
+        raise type(error)(error.errno, sentence) from None
+
+
+def _write(target: Path, pieces: Iterable[bytes | memoryview], keep: int) -> None:
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            _lock(file)
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+            if os.name == "nt":  # an open file cannot be renamed there
+                file.close()
+            _shift(target, keep)
+            os.replace(temporary, target)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+    with suppress(OSError, AttributeError):  # not every system can bring a folder to the disk
+        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _shift(target: Path, keep: int) -> None:
+    """Older checkpoints move up by one, and the present one gets a second name: it is there under its first all the time."""
+    if keep < 2 or not target.exists():
+        return
+    names = [target.with_name(f"{target.stem}.{k}{_ENDING}") for k in range(1, keep)]
+    for newer, older in reversed(list(zip(names, names[1:], strict=False))):
+        if newer.exists():
+            os.replace(newer, older)
+    with suppress(FileNotFoundError):
+        names[0].unlink()
+    try:
+        os.link(target, names[0])
+    except (OSError, NotImplementedError):  # a file system without hard links
+        shutil.copyfile(target, names[0])
+
+
+def _lock(file: BinaryIO) -> None:
+    """As long as this process lives, nobody takes the file for a leftover."""
+    if fcntl is not None:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Temporary files of this checkpoint, whose writers were killed."""
+    pattern = re.compile(re.escape(f".{target.name[:100]}.") + r"[0-9a-f]{12}\.tmp")
+    for name in os.listdir(target.parent):
+        if not pattern.fullmatch(name):
+            continue
+        with suppress(OSError), open(target.with_name(name), "rb") as file:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises if its writer is at work
+            target.with_name(name).unlink()
+
+
+# ------------------------------------------------------------------------------------------------------------ reading
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """What :func:`save` wrote, its arrays in memory of their own. Nothing in the file is run.
+
+    Raises FileNotFoundError if there is no file, ValueError, in one sentence, if the file is cut off, damaged, or of another
+    kind; OSError if it cannot be read. Example: :func:`save`.
+    """
+    name = str(os.fspath(path))
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"load: there is no checkpoint {name!r}") from None
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(f"load: {name!r} is a folder, expected a {_ENDING} file")
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError(f"load: {name!r} is not a regular file")
+    try:
+        with open(path, "rb") as file:
+            arrays, description = parse(file, os.fstat(file.fileno()).st_size)
+        return _state(arrays, description)
+    except ValueError as error:
+        raise ValueError(f"load: {name!r} is not a checkpoint that can be read: {' '.join(str(error).split())}") from None
+    except PermissionError:
+        raise PermissionError(f"load: {name!r} cannot be read: permission denied") from None
+
+
+def _state(arrays: dict[str, Array], description: str) -> Any:
+    used: set[str] = set()
+    try:
+        state = unpack(json.loads(description), arrays, used)
+    except RecursionError:
+        raise ValueError("its description is nested too deep") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"its description is not JSON ({error.msg})") from None
+    if left := sorted(set(arrays) - used):
+        raise ValueError(f"it has an array {left[0][:60]!r} that its description does not know")
+    return state

@@ -1,0 +1,346 @@
+"""Normalisation layers: over a batch, over features, over groups of channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinytensor.graph import no_grad
+from tinytensor.nn.module import Module
+from tinytensor.nn.parameter import Parameter, as_input, floating
+from tinytensor.ops import normalization as f
+from tinytensor.primitive import TensorBase, wrap
+
+if TYPE_CHECKING:
+    from tinytensor.tensor import Tensor
+    from tinytensor.typing import DType, Operand
+
+__all__ = [
+    "BatchNorm1d", "BatchNorm2d", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "LayerNorm", "RMSNorm", "batch_norm",
+    "instance_norm",
+]  # fmt: skip
+
+
+def _channels(x: Any, op: str, **given: Any) -> Any:
+    """x (N, C, ...) as an array or a tensor, after what is given for each channel was found to fit."""
+    x = x if isinstance(x, TensorBase) else np.asarray(x)
+    if x.ndim < 2:  # type: ignore[union-attr]
+        raise ValueError(f"{op}: expected x (N, C, ...), got shape {x.shape}")  # type: ignore[union-attr]
+    for name, value in given.items():
+        if value is not None and value.shape != (x.shape[1],):  # type: ignore[union-attr]
+            raise ValueError(f"{op}: expected {name} of shape ({x.shape[1]},), got {value.shape}")  # type: ignore[union-attr]
+    return x
+
+
+def _move(running: Any, value: Any, momentum: float) -> None:
+    """running ← (1 − momentum) · running + momentum · value, in place."""
+    running += (value - running) * momentum
+
+
+def batch_norm(
+    x: Operand,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """(x − mean)/√(var + ε) · weight + bias for each channel of x (N, C, ...).   (``torch.nn.functional.batch_norm``)
+
+    In training mean and variance are those of the batch, and the running ones, if given, move towards them (towards the
+    unbiased variance) by the share ``momentum``; otherwise they are the running ones. Ioffe and Szegedy, 2015.
+
+    >>> import tinytensor as tt
+    >>> tt.nn.functional.batch_norm(tt.tensor([[1.0], [3.0]]), training=True).round(3)
+    tensor([[-1.],
+            [ 1.]])
+    """
+    x = _channels(x, "batch_norm", running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    if training:
+        n = x.size // max(x.shape[1], 1)  # type: ignore[union-attr, operator]
+        if n < 2:
+            raise ValueError(f"batch_norm: training needs more than one value for each channel, got x {x.shape}")  # type: ignore[union-attr]
+        y, mean, var = f.batch_statistics(x, weight, bias, eps)
+        with no_grad():
+            if running_mean is not None:
+                _move(running_mean, mean, momentum)
+            if running_var is not None:
+                _move(running_var, var * (n / (n - 1)), momentum)
+        return y  # type: ignore[no-any-return]
+    if running_mean is None or running_var is None:
+        raise ValueError("batch_norm: without training, running_mean and running_var are needed")
+    scale = 1 / np.sqrt(running_var + eps)
+    if weight is not None:
+        scale = scale * weight
+    shift = -running_mean * scale
+    if bias is not None:
+        shift = shift + bias
+    if x.ndim > 2:  # type: ignore[union-attr]
+        each = (-1, *[1] * (x.ndim - 2))  # type: ignore[union-attr]
+        scale, shift = scale.reshape(each), shift.reshape(each)
+    return x * scale + shift  # type: ignore[no-any-return, operator]
+
+
+def instance_norm(x: Operand, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
+    """(x − mean)/√(var + ε) · weight + bias over each channel of each sample of x (N, C, ...).
+
+    Follows ``torch.nn.functional.instance_norm`` without running statistics; Ulyanov, Vedaldi and Lempitsky, 2016.
+
+    >>> import tinytensor as tt
+    >>> tt.nn.functional.instance_norm(tt.tensor([[[1.0, 3.0], [0.0, 8.0]]])).round(3)
+    tensor([[[-1.,  1.],
+             [-1.,  1.]]])
+    """
+    x = _channels(x, "instance_norm", weight=weight, bias=bias)
+    if len(x.shape) < 3 or x[0, 0].size < 2:  # type: ignore[union-attr, index]
+        raise ValueError(f"instance_norm: expected x (N, C, ...) with more than one value each, got {x.shape}")  # type: ignore[union-attr]
+    return f.group_norm(x, x.shape[1], weight, bias, eps)  # type: ignore[union-attr]
+
+
+class _Affine(Module):
+    """A normalisation with a weight of ones and a bias of zeros, if it has them."""
+
+    weight: Parameter | None
+    bias: Parameter | None
+    names: tuple[str, ...] = ()
+
+    def _make(self, shape: tuple[int, ...], weight: bool, bias: bool, dtype: DType) -> None:
+        self._kind = floating(dtype)
+        self.weight = Parameter(np.ones(shape), self._kind) if weight else None
+        self.bias = Parameter(np.zeros(shape), self._kind) if bias else None
+
+    def _input(self, x: Operand) -> Any:
+        """x in the dtype of the parameters; without any a floating one as it is."""
+        if self.weight is not None:
+            return as_input(x, self.weight._data.dtype, type(self).__name__)
+        buffer = next((b for b in (vars(self).get("running_mean"),) if b is not None), None)
+        if buffer is not None:
+            return as_input(x, buffer._data.dtype, type(self).__name__)
+        dtype = getattr(x, "dtype", None)
+        return as_input(x, dtype if dtype is not None and dtype.kind == "f" else self._kind, type(self).__name__)
+
+    def reset_parameters(self) -> None:
+        """Ones and zeros again."""
+        with no_grad():
+            if self.weight is not None:
+                self.weight[...] = 1.0
+            if self.bias is not None:
+                self.bias[...] = 0.0
+
+    def extra_repr(self) -> str:
+        """The options, the first without its name."""
+        first, *names = self.names
+        return ", ".join([str(getattr(self, first)), *(f"{n}={getattr(self, n)}" for n in names)])
+
+
+class _BatchNorm(_Affine):
+    names = ("num_features", "eps", "momentum", "affine", "track_running_stats")
+    ndims: tuple[int, ...] = ()
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        dtype: DType = None,
+    ) -> None:
+        super().__init__()
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.affine, self.track_running_stats = affine, track_running_stats
+        self._make((num_features,), affine, affine, dtype)
+        made = [np.zeros(num_features, self._kind), np.ones(num_features, self._kind), np.zeros((), np.int64)]
+        for name, value in zip(("running_mean", "running_var", "num_batches_tracked"), made, strict=True):
+            self.register_buffer(name, wrap(value, None) if track_running_stats else None)
+
+    def reset_running_stats(self) -> None:
+        """Mean 0, variance 1, no batches seen."""
+        for buffer, value in ((self.running_mean, 0), (self.running_var, 1), (self.num_batches_tracked, 0)):
+            if buffer is not None:
+                buffer[...] = value
+
+    def forward(self, x: Operand) -> Tensor:
+        """x (N, C, ...) of the same shape."""
+        x = self._input(x)
+        name = type(self).__name__
+        if x.ndim not in self.ndims or x.shape[1] != self.num_features:  # type: ignore[union-attr]
+            dims = " or ".join([f"(N, {self.num_features}{', …' * (n - 2)})" for n in self.ndims])
+            raise ValueError(f"{name}: expected x {dims}, got shape {x.shape}")  # type: ignore[union-attr]
+        momentum = 0.0 if self.momentum is None else self.momentum
+        batch = self.training or self.running_mean is None
+        if self.training and self.num_batches_tracked is not None:
+            if x.size < 2 * x.shape[1]:  # type: ignore[union-attr, operator]
+                raise ValueError(f"{name}: training needs more than one value for each channel, got x {x.shape}")  # type: ignore[union-attr]
+            self.num_batches_tracked += 1
+            if self.momentum is None:  # the mean of all batches
+                momentum = 1 / float(self.num_batches_tracked.item())
+        mean, var = (self.running_mean, self.running_var) if self.training or not batch else (None, None)
+        return batch_norm(x, mean, var, self.weight, self.bias, batch, momentum, self.eps)
+
+
+class BatchNorm1d(_BatchNorm):
+    """Each channel of x (N, C) or (N, C, L) to mean 0 and variance 1 over the batch.   (``torch.nn.BatchNorm1d``)
+
+    In evaluation mode by the running statistics: see :func:`tinytensor.nn.functional.batch_norm`. ``momentum`` None:
+    the mean of all batches so far.
+
+    >>> import tinytensor as tt
+    >>> layer = tt.nn.BatchNorm1d(1)
+    >>> layer(tt.tensor([[1.0], [3.0]])).detach().round(3)
+    tensor([[-1.],
+            [ 1.]], dtype=float32)
+    >>> layer.running_mean
+    tensor([0.2], dtype=float32)
+    """
+
+    ndims = (2, 3)
+
+
+class BatchNorm2d(_BatchNorm):
+    """Each channel of x (N, C, H, W) to mean 0 and variance 1 over the batch.   (``torch.nn.BatchNorm2d``)
+
+    >>> import tinytensor as tt
+    >>> tt.nn.BatchNorm2d(3)(tt.ones((2, 3, 4, 4))).shape
+    (2, 3, 4, 4)
+    """
+
+    ndims = (4,)
+
+
+class _InstanceNorm(_Affine):
+    names = ("num_features", "eps", "affine")
+    ndims: tuple[int, ...] = ()
+
+    def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = False, dtype: DType = None) -> None:
+        super().__init__()
+        self.num_features, self.eps, self.affine = num_features, eps, affine
+        self._make((num_features,), affine, affine, dtype)
+
+    def forward(self, x: Operand) -> Tensor:
+        """x (N, C, ...) of the same shape."""
+        x = self._input(x)
+        if x.ndim not in self.ndims or x.shape[1] != self.num_features:  # type: ignore[union-attr]
+            raise ValueError(f"{type(self).__name__}: expected {self.ndims[0]} axes, the second {self.num_features} long; got {x.shape}")  # type: ignore[union-attr]  # fmt: skip
+        return instance_norm(x, self.weight, self.bias, self.eps)
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """Each channel of each sample of x (N, C, L) to mean 0 and variance 1.   (``torch.nn.InstanceNorm1d``)
+
+    Without running statistics, as PyTorch's default.
+
+    >>> import tinytensor as tt
+    >>> tt.nn.InstanceNorm1d(3)(tt.ones((2, 3, 4))).shape
+    (2, 3, 4)
+    """
+
+    ndims = (3,)
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """Each channel of each sample of x (N, C, H, W) to mean 0 and variance 1.   (``torch.nn.InstanceNorm2d``)
+
+    >>> import tinytensor as tt
+    >>> tt.nn.InstanceNorm2d(3)(tt.ones((2, 3, 4, 4))).shape
+    (2, 3, 4, 4)
+    """
+
+    ndims = (4,)
+
+
+class LayerNorm(_Affine):
+    """The last axes of x to mean 0 and variance 1, then scaled and shifted.   (``torch.nn.LayerNorm``)
+
+    See :func:`tinytensor.nn.functional.layer_norm`; parameters of shape ``normalized_shape``.
+
+    >>> import tinytensor as tt
+    >>> tt.nn.LayerNorm(2)(tt.tensor([[1.0, 3.0]])).detach().round(3)
+    tensor([[-1.,  1.]], dtype=float32)
+    """
+
+    names = ("normalized_shape", "eps", "elementwise_affine")
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        dtype: DType = None,
+    ) -> None:
+        super().__init__()
+        given = normalized_shape
+        self.normalized_shape = (int(given),) if isinstance(given, (int, np.integer)) else tuple(given)
+        self.eps, self.elementwise_affine = eps, elementwise_affine
+        self._make(self.normalized_shape, elementwise_affine, elementwise_affine and bias, dtype)
+
+    def forward(self, x: Operand) -> Tensor:
+        """x (..., *normalized_shape)."""
+        return f.layer_norm(self._input(x), self.normalized_shape, self.weight, self.bias, self.eps)
+
+
+class RMSNorm(_Affine):
+    """The last axes of x divided by their root mean square, then scaled.   (``torch.nn.RMSNorm``)
+
+    See :func:`tinytensor.nn.functional.rms_norm`; ``eps`` None: that of the dtype.
+
+    >>> import tinytensor as tt
+    >>> tt.nn.RMSNorm(2)(tt.tensor([[1.0, 7.0]])).detach().round(3)
+    tensor([[0.2, 1.4]], dtype=float32)
+    """
+
+    names = ("normalized_shape", "eps", "elementwise_affine")
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        dtype: DType = None,
+    ) -> None:
+        super().__init__()
+        given = normalized_shape
+        self.normalized_shape = (int(given),) if isinstance(given, (int, np.integer)) else tuple(given)
+        self.eps, self.elementwise_affine = eps, elementwise_affine
+        self._make(self.normalized_shape, elementwise_affine, False, dtype)
+
+    def forward(self, x: Operand) -> Tensor:
+        """x (..., *normalized_shape)."""
+        return f.rms_norm(self._input(x), self.normalized_shape, self.weight, self.eps)
+
+
+class GroupNorm(_Affine):
+    """Each group of channels of x (N, C, ...) to mean 0 and variance 1.   (``torch.nn.GroupNorm``)
+
+    See :func:`tinytensor.nn.functional.group_norm`.
+
+    >>> import tinytensor as tt
+    >>> tt.nn.GroupNorm(2, 6)(tt.ones((5, 6, 4))).shape
+    (5, 6, 4)
+    """
+
+    names = ("num_groups", "num_channels", "eps", "affine")
+
+    def __init__(
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, dtype: DType = None
+    ) -> None:
+        super().__init__()
+        if num_groups < 1 or num_channels % num_groups:
+            raise ValueError(f"GroupNorm: {num_channels} channels cannot be divided into {num_groups} groups")
+        self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
+        self._make((num_channels,), affine, affine, dtype)
+
+    def forward(self, x: Operand) -> Tensor:
+        """x (N, C, ...) of the same shape."""
+        x = self._input(x)
+        if x.ndim < 2 or x.shape[1] != self.num_channels:  # type: ignore[union-attr]
+            raise ValueError(f"GroupNorm: expected x (N, {self.num_channels}, …), got shape {x.shape}")  # type: ignore[union-attr]
+        return f.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)

@@ -169,7 +169,7 @@ def _functions(result: dict[str, Any], plt: Any) -> Any:
         ax.yaxis.set_major_formatter(lambda y, _: f"{y:g}")
         ax.grid(color="#dddddd", linewidth=0.7)
         ax.set_axisbelow(True)
-        ax.legend(fontsize=8.5, loc="lower right", frameon=False)
+        ax.legend(fontsize=8.5, loc="upper left", frameon=False)
     axes[0][0].set_ylabel("times that tinytensor is faster (log scale)")
     fig.get_layout_engine().set(rect=(0, 0.045, 1, 0.955))
     return fig

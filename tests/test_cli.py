@@ -361,3 +361,85 @@ def test_fuzz_refuses_what_it_cannot_do(options):
     done = call("fuzz", *options)
     assert done.exit_code == 2
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+# -------------------------------------------------------------------------------------------------- killed and resumed
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("engine", ["tensor", "scalar"])
+def test_a_run_that_is_killed_and_resumed_ends_as_one_that_was_not(tmp_path, engine):
+    """The weights that --save writes, byte by byte; killed in the middle of an epoch, as a shuffled order goes on."""
+    samples, epochs = (400, 40) if engine == "tensor" else (40, 20)
+    options = ["train", "moons", "--samples", samples, "--hidden", "6", "--batch-size", 9, "--epochs", epochs, "--optimizer", "adam",
+               "--engine", engine]  # fmt: skip
+    file = tmp_path / "run.safetensors"
+    command = [sys.executable, "-u", "-c", RUN, *map(str, options), "--checkpoint", str(file), "--checkpoint-every", "1"]
+    assert call(*options, "--save", tmp_path / "whole.safetensors").exit_code == 0
+    killed = 0
+    for _ in range(2):
+        process = subprocess.Popen([*command, *(["--resume"] if killed else [])], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process.stdout.readline()  # about a tenth of the steps, or of those that were left, are done
+        process.kill()
+        process.communicate()
+        killed += process.returncode != 0
+        tt.checkpoints.load(file)  # whole at any moment
+    assert killed
+    done = call(*options, "--checkpoint", file, "--resume", "--save", tmp_path / "resumed.safetensors")
+    assert done.exit_code == 0, done.output
+    assert fact(done.stdout, "checkpoint") == str(file)
+    assert (tmp_path / "resumed.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
+    again = call(*options, "--checkpoint", file, "--resume")  # a finished run says the same again
+    assert fact(again.stdout, "loss") == fact(done.stdout, "loss")
+    assert fact(again.stdout, "held-out accuracy") == fact(done.stdout, "held-out accuracy")
+
+
+def test_a_checkpoint_that_is_not_this_run_is_refused_before_any_work(tmp_path):
+    file = tmp_path / "run.safetensors"
+    options = ["train", "moons", "--samples", 40, "--epochs", 2, "--checkpoint", file]
+    assert call(*options).exit_code == 0
+    before = file.read_bytes()
+    other = tt.checkpoints.save(tmp_path / "other.safetensors", {"step": 1})
+    (tmp_path / "broken.safetensors").write_bytes(before[:-1])
+    for arguments, sentence in (
+        (options, "is there already: add --resume to go on with that training, or remove it"),
+        ([*options, "--resume", "--lr", 0.5], "is the checkpoint of a run with lr 1.0, and this one has 0.5"),
+        ([*options, "--resume", "--noise", 0.3], "is the checkpoint of a run with noise None, and this one has 0.3"),
+        (["train", "moons", "--checkpoint", other, "--resume"], "is not the checkpoint of a run of tinytensor train"),
+        (["train", "moons", "--checkpoint", tmp_path / "broken.safetensors", "--resume"], "it is cut off, or too long"),
+        (["train", "moons", "--checkpoint", tmp_path / "a.pt"], "must end in .safetensors"),
+        (["train", "moons", "--checkpoint", tmp_path / "no" / "a.safetensors"], "does not exist"),
+        (["train", "moons", "--checkpoint", tmp_path / "a.safetensors", "--checkpoint-every", 0], "at least 1; got 0"),
+        (["train", "moons", "--resume"], "give its file with --checkpoint"),
+    ):
+        done = call(*arguments)
+        assert done.exit_code == 2, done.output
+        assert sentence in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert done.stdout == ""
+    assert file.read_bytes() == before
+
+
+def test_a_checkpoint_of_this_run_with_other_content_is_refused(tmp_path):
+    file = tmp_path / "run.safetensors"
+    options = ["train", "moons", "--samples", 40, "--epochs", 2, "--checkpoint", file]
+    assert call(*options).exit_code == 0
+    state = tt.checkpoints.load(file)
+    for change in ({"model": {}}, {"epoch": -1}, {"losses": "many"}, {"checks": []}, {"optimizer": 3}, {"seconds": None}):
+        tt.checkpoints.save(file, {**state, **change})
+        done = call(*options, "--resume")
+        assert (done.exit_code, done.stderr.count("\n")) == (1, 1), done.output
+        assert "does not fit this run" in done.stderr
+
+
+def test_a_checkpoint_that_cannot_be_written_is_said_once_and_training_ends_well(tmp_path, monkeypatch):
+    def full(number):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    options = ["--samples", 40, "--epochs", 9, "--checkpoint", tmp_path / "run.safetensors", "--checkpoint-every", 1]
+    done = call("train", "moons", *options)
+    assert done.exit_code == 0
+    assert done.stderr.count("\n") == 1
+    assert "the disk is full; no checkpoint is there; the training goes on" in done.stderr
+    assert list(tmp_path.iterdir()) == []

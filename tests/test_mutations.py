@@ -14,7 +14,7 @@ import pytest
 import tinytensor as tt
 from tinytensor import graph
 from tinytensor.catalogue import FAMILIES
-from tinytensor.ops import elementwise, pieces, scans
+from tinytensor.ops import activations, attention, elementwise, embedding, normalization, pieces, recurrent, scans
 from tinytensor.primitive import OPS, Op
 from tinytensor.testing import check_grads
 from tinytensor.testing.gradcheck import leaves_of
@@ -39,12 +39,52 @@ ZERO = {
 Witness = Callable[[], Any]
 X, Y = np.array([0.3, 1.2, 0.7]), np.array([1.5, 0.4, 2.0])
 
+SCALES = np.linspace(0.4, 1.0, 7)
+
+
+def one_unit(states: int, gates: int) -> list[np.ndarray[Any, Any]]:
+    """Two steps of one sequence, first states, weights and biases of one unit."""
+    return [X[:2, None, None], *[np.ones((1, 1))] * states, *[np.ones((gates, 1))] * 2, *[np.ones(gates)] * 2]
+
+
 #: Rules that no function of the catalogue runs.
 DIRECTED: dict[str, Witness] = {
     "_both0": lambda: check_grads(elementwise._both0, X, Y),
     "_keep": lambda: check_grads(lambda x: elementwise._keep(x, X > 0.5), X),
     "_shared": lambda: check_grads(lambda x: pieces._shared(x, X > 1, X < 0.5), X),
     "recurrence": lambda: check_grads(scans.recurrence, X, Y),
+    "_softplus": lambda: check_grads(tt.nn.functional.softplus, X),
+    "logsigmoid": lambda: check_grads(tt.nn.functional.logsigmoid, X),
+    "normal_cdf": lambda: check_grads(activations.normal_cdf, X),
+    "_tanh_gate": lambda: check_grads(activations._tanh_gate, X),
+    "_mish_gate": lambda: check_grads(activations._mish_gate, X),
+    "_prelu": lambda: check_grads(activations._prelu, X - 1, Y - 1),
+    "hardsigmoid": lambda: check_grads(activations.hardsigmoid, X),
+    "hardswish": lambda: check_grads(activations.hardswish, X),
+    "_hardshrink": lambda: check_grads(tt.nn.functional.hardshrink, X),
+    "_softshrink": lambda: check_grads(tt.nn.functional.softshrink, X),
+    "tanhshrink": lambda: check_grads(activations.tanhshrink, X),
+    "_threshold": lambda: check_grads(lambda x: tt.nn.functional.threshold(x, 0.5, 2.0), X),
+    "hardtanh": lambda: check_grads(activations.hardtanh, np.array([0.3, 1.2, -0.7]), np.array(-0.5), np.array(0.9)),
+    "_normalized": lambda: check_grads(
+        lambda x, w, b: normalization.layer_norm(x, 3, w, b), X[None] * [[1], [2]] + Y, X, Y
+    ),
+    "_root_mean_square": lambda: check_grads(lambda x: normalization._root_mean_square(x, 1e-5), X),
+    "_embedding": lambda: check_grads(lambda w: embedding.embedding([0, 2, 2], w), X[:, None]),
+    "_added_rows": lambda: check_grads(
+        lambda x: embedding._added_rows(x, np.array([0, 2, 2]), None, (3, 1)), X[:, None]
+    ),
+    "attention": lambda: check_grads(
+        lambda *a: attention.attention(*a, None, 1.0)[0], X[:, None], Y[:, None], X[:, None], X
+    ),
+    "packed_attention": lambda: check_grads(
+        lambda x, mask: attention.packed_attention(x, mask, None, 1, 1.0, True)[0], np.stack([X, Y]), np.eye(2)
+    ),
+    "_rnn": lambda: check_grads(recurrent.rnn, *[scale * a for a, scale in zip(one_unit(1, 1), SCALES, strict=False)]),
+    "_lstm": lambda: check_grads(
+        recurrent.lstm, *[scale * a for a, scale in zip(one_unit(2, 4), SCALES, strict=False)]
+    ),
+    "_gru": lambda: check_grads(recurrent.gru, *[scale * a for a, scale in zip(one_unit(1, 3), SCALES, strict=False)]),
 }
 
 

@@ -123,10 +123,14 @@ def test_lengths_are_as_if_each_sequence_were_alone(kind: str, bidirectional: bo
     assert all(np.isfinite(p.grad).all() for p in layer.parameters())
     for k, n in enumerate(LENGTHS):
         alone, last = layer(x[:n, k])
+        np.testing.assert_allclose(layer(x[:, k : k + 1], lengths=[n])[0].data[:n, 0], alone.data, atol=1e-14)
         np.testing.assert_allclose(y.data[:n, k], alone.data, atol=1e-14)
         assert not y.data[n:, k].any()
         for a, b in zip(state if kind == "LSTM" else [state], last if kind == "LSTM" else [last], strict=True):
             np.testing.assert_allclose(a.data[:, k], b.data, atol=1e-14)
+        single = layer(x[:, k : k + 1], lengths=[n])[1]
+        for a, b in zip(single if kind == "LSTM" else [single], last if kind == "LSTM" else [last], strict=True):
+            np.testing.assert_allclose(a.data[:, 0], b.data, atol=1e-14)
 
 
 @pytest.mark.parametrize("kind", LAYERS)
@@ -170,7 +174,9 @@ def test_large_gates_do_not_overflow() -> None:
 
 def test_bad_input_is_refused() -> None:
     layer = nn.LSTM(I, H)
-    with pytest.raises(ValueError, match=r"LSTM: expected an input \(T, N, 4\) or \(T, 4\), not empty, got shape \(5, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"LSTM: expected an input \(T, N, 4\) or \(T, 4\), not empty, got shape \(5, 3\)"
+    ):
         layer(tt.ones((5, 3)))
     with pytest.raises(ValueError, match="not empty"):
         layer(tt.ones((0, 3, 4)))

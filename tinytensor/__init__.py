@@ -354,11 +354,12 @@ if TYPE_CHECKING:
     )
     from tinytensor.plot import draw_dot
     from tinytensor.recompute import checkpoint
+    from tinytensor.trainer import Trainer
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "AnomalyError", "Generator", "Tensor", "Value", "abs", "absolute", "acos", "acosh", "add", "add_at", "all",
+    "AnomalyError", "Generator", "Tensor", "Trainer", "Value", "abs", "absolute", "acos", "acosh", "add", "add_at", "all",
     "allclose", "amax", "amin", "angle", "any", "append", "apply_along_axis", "apply_over_axes", "arange", "arccos",
     "arccosh", "arccot", "arccoth", "arccsc", "arccsch", "arcsec", "arcsech", "arcsin", "arcsinh", "arctan",
     "arctan2", "arctanh", "argmax", "argmin", "argpartition", "argsort", "argwhere", "around", "array",
@@ -392,7 +393,7 @@ __all__ = [
     "searchsorted", "sec", "sech", "select", "selu", "set_default_dtype", "set_grad_enabled", "setitem", "shape",
     "sigmoid", "sign", "signal", "signbit", "sin", "sinc", "sinh", "size", "sliding_window_view", "softmax",
     "softplus", "softsign", "sort", "spacing", "sparse", "special", "split", "sqrt", "square", "squeeze", "stack",
-    "stats", "std", "stop_gradient", "subtract", "sum", "supported", "swapaxes", "take", "take_along_axis", "tan",
+    "stats", "std", "stop_gradient", "subtract", "sum", "supported", "swapaxes", "tables", "take", "take_along_axis", "tan",
     "tanh", "tensor", "tensordot", "testing", "tile", "trace", "trace_lines", "transpose", "trapezoid", "tril",
     "tril_indices_from", "trim_zeros", "triu", "triu_indices_from", "true_divide", "trunc", "unique", "unique_all",
     "unique_counts", "unique_inverse", "unique_values", "unravel_index", "unstack", "unwrap", "value_and_grad",
@@ -401,7 +402,7 @@ __all__ = [
 
 #: Subpackages, and names that live in them, loaded when they are first used: ``import tinytensor`` stays light.
 _LAZY = {
-    "Trainer": "tinytensor.trainer", "checkpoints": "tinytensor.checkpoints", "trainer": "tinytensor.trainer",
+    "Trainer": "tinytensor.trainer", "checkpoints": "tinytensor.checkpoints", "tables": "tinytensor.tables", "trainer": "tinytensor.trainer",
     "data": "tinytensor.data", "io": "tinytensor.io", "nn": "tinytensor.nn", "onnx": "tinytensor.onnx", "optim": "tinytensor.optim", "plot":
     "tinytensor.plot", "testing": "tinytensor.testing", "draw_dot": "tinytensor.plot", "get_default_dtype":
     "tinytensor.nn.parameter", "set_default_dtype": "tinytensor.nn.parameter", "eigh":

@@ -109,8 +109,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 def save(state: Mapping[str, Any], path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> Path:
     """Write a ``state_dict`` as a safetensors file, with ``metadata`` (words by name) in its header.
 
-    ``state``: names to tensors or arrays of booleans, integers or floats. The same content gives the same bytes. The
-    file is written whole or not at all. Raises TypeError for what is not names and arrays of numbers, ValueError for an
+    ``state``: names to tensors or arrays of booleans, integers, floats or complex64. The same content gives the same
+    bytes; ``safetensors.torch.load_file`` reads them. The file is written whole or not at all. Raises TypeError for what is not names and arrays of numbers, ValueError for an
     ending other than ``.safetensors``, OSError if the folder cannot be written; ImportError without safetensors.
     Format: https://huggingface.co/docs/safetensors.
 
@@ -127,7 +127,7 @@ def save(state: Mapping[str, Any], path: str | os.PathLike[str], metadata: Mappi
         if not isinstance(key, str) or not isinstance(word, str):
             raise TypeError(f"save: metadata are strings by name, got {key!r}: {word!r:.60}")
     target = check_writable(path, _ENDING)
-    content = _sorted_header(_safetensors().save(arrays, words or None))
+    content = _sorted_header(_safetensors().numpy.save(arrays, words or None))
     with replacing(target) as temporary:
         temporary.write_bytes(content)
     return target
@@ -136,7 +136,9 @@ def save(state: Mapping[str, Any], path: str | os.PathLike[str], metadata: Mappi
 def load(path: str | os.PathLike[str]) -> dict[str, Array]:
     """The arrays of a safetensors file by name, as ``module.load_state_dict`` takes them.
 
-    Raises FileNotFoundError if there is no file, ValueError if it is not a whole safetensors file. Example: :func:`save`.
+    Files of PyTorch (``safetensors.torch.save_file``, ``save_model``) too: float16 stays float16; bfloat16, which NumPy
+    lacks, becomes float32, without loss; floats of 8 bits are refused. Raises FileNotFoundError if there is no file,
+    ValueError if it is not a whole safetensors file. Example: :func:`save`.
     """
     return _read(path)[0]
 
@@ -157,8 +159,10 @@ def _name(key: Any) -> str:
 
 def _array(key: str, value: Any) -> Array:
     array = value._data if isinstance(value, TensorBase) else np.asarray(value)
-    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
-        raise TypeError(f"save: {key!r} is an array of {array.dtype}; safetensors holds booleans, integers and floats")
+    if array.dtype.kind not in "biufc" or array.dtype.itemsize > 8:
+        raise TypeError(
+            f"save: {key!r} is an array of {array.dtype}; safetensors holds booleans, integers, floats and complex64"
+        )
     return np.asarray(array, array.dtype.newbyteorder("="), order="C")
 
 
@@ -183,15 +187,43 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, str
         raise IsADirectoryError(f"load: {name!r} is a folder, expected a {_ENDING} file") from None
     library = _safetensors()
     try:
-        arrays = {key: np.array(array) for key, array in library.load(content).items()}
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        found = library.deserialize(content)
+        words = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__", {})
     except Exception as error:  # the library has no documented list of what it raises
         reason = str(error).rpartition(": ")[2] or type(error).__name__
         raise ValueError(
-            f"load: {name!r} is not a whole safetensors file of numbers NumPy knows ({reason}); it is cut off, or of "
-            "another kind"
+            f"load: {name!r} is not a whole safetensors file ({reason:.100}); it is cut off, damaged, or of another kind"
         ) from None
-    return dict(sorted(arrays.items())), header.get("__metadata__", {})
+    arrays = {key: _numbers(name, key, entry) for key, entry in sorted(found)}
+    for (
+        other,
+        key,
+    ) in words.items():  # safetensors.torch.save_model writes a shared array once, and its other names here
+        if "." in other and "." in key and key in arrays:
+            arrays.setdefault(other, arrays[key])
+    return dict(sorted(arrays.items())), words
+
+
+#: The names that the format has for NumPy's dtypes. Floats of 8 bits and less have none.
+_DTYPES = {
+    "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8",
+    "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8", "C64": "<c8",
+}  # fmt: skip
+
+
+def _numbers(name: str, key: str, entry: dict[str, Any]) -> Array:
+    """One array of a file, in memory of its own. A bfloat16 is the upper half of a float32, which it becomes."""
+    kind, shape, data = entry["dtype"], entry["shape"], entry["data"]
+    if kind == "BF16":
+        bits = np.frombuffer(data, "<u2").astype(np.uint32) << 16
+        return bits.view(np.float32).reshape(shape)
+    if kind not in _DTYPES:
+        raise ValueError(
+            f"load: {name!r} cannot be read: {key!r} is of dtype {kind}, which NumPy lacks; convert it to float32 where "
+            "it was made"
+        )
+    stored = np.frombuffer(data, _DTYPES[kind]).reshape(shape)
+    return np.array(stored, stored.dtype.newbyteorder("="))
 
 
 def _safetensors() -> Any:
@@ -199,7 +231,7 @@ def _safetensors() -> Any:
         import safetensors.numpy
     except ImportError:
         raise ImportError("saved weights need safetensors: pip install 'tinytensor[app]'") from None
-    return safetensors.numpy
+    return safetensors
 
 
 # ------------------------------------------------------------------------------------------------------ whole models

@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor import data, nn, optim
+from tinytensor.checkpoints import generator_state
 from tinytensor.creation import rng
 from tinytensor.graph import no_grad
 from tinytensor.scalar import Value
+from tinytensor.trainer.errors import DivergedError
 
 if TYPE_CHECKING:
     from tinytensor.data import Dataset
+    from tinytensor.resuming import RunFile
     from tinytensor.typing import Array
 
 __all__ = [
@@ -43,10 +46,6 @@ _RATES = {"hinge": 1.0, "bce": 1.0, "ce": 1.0, "mse": 0.3, "adam": 0.01, "adamw"
 
 #: More would be a mistake on data this small, and might not fit into memory.
 _MOST_WEIGHTS = 50_000_000
-
-
-class DivergedError(ArithmeticError):
-    """The loss became nan or infinite."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +194,10 @@ class TensorEngine:
             scores: Array = self.model(x).data
         return scores
 
+    def load(self, state: Any) -> None:
+        """Take the weights of a checkpoint."""
+        self.model.load_state_dict(state)
+
 
 class ScalarEngine(TensorEngine):
     """The same step on ``Value``: every number of the forward and backward pass is a node of its own.
@@ -220,6 +223,11 @@ class ScalarEngine(TensorEngine):
         penalty = self._penalty()
         self._update()
         return float(loss.data) + penalty, np.array([[s.data for s in out] for out in scores])
+
+    def load(self, state: Any) -> None:
+        """Take the weights of a checkpoint, into the values too."""
+        super().load(state)
+        self.values = self.model.to_scalar()
 
     def _update(self) -> None:
         for linear, layer in zip(self.model.linears, self.values.layers, strict=True):
@@ -296,9 +304,11 @@ def train(
     engine: TensorEngine,
     dataset: Dataset,
     on_step: Callable[[int, int, History], None] | None = None,
+    file: RunFile | None = None,
 ) -> History:
     """Train ``engine`` by its recipe; ``on_step(step, steps, history)`` is called after every step.
 
+    ``file``: where the run is kept, to be taken up again (:class:`tinytensor.resuming.RunFile`).
     The learning rate of step k is ``lr * (1 - lr_decay * k / steps)``, as in micrograd's demo. Raises :class:`DivergedError`
     when the loss is nan or infinite.
     """
@@ -317,12 +327,19 @@ def train(
         history.checks.append((len(history.losses), *right))
 
     with np.errstate(all="ignore"):  # nan and infinity are reported here, by name
-        check()
-        for epoch in range(epochs):
-            for rows, wanted in data.batches(x, target, size, order):
+        first, done = (0, 0) if file is None else file.begin(engine, history, order)
+        if not history.checks:
+            check()
+        for epoch in range(first, epochs):
+            opening = None if order is None else generator_state(order)
+            for number, (rows, wanted) in enumerate(data.batches(x, target, size, order), 1):
+                if epoch == first and number <= done:
+                    continue
                 k = len(history.losses)
                 lr = rate * (1 - recipe.lr_decay * k / steps)
                 _one_step(engine, rows, wanted, lr, steps, history)
+                if file is not None:
+                    file.after_step(engine, history, opening, epoch, number, k + 1 == steps)
                 if on_step is not None:
                     on_step(k + 1, steps, history)
             if (epoch + 1) % every == 0 or epoch + 1 == epochs:

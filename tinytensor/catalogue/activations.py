@@ -49,7 +49,7 @@ ENTRIES: list[Entry] = [
             torch=lambda T, x: T.nn.functional.hardtanh(x, -0.5, 0.7),
         ),
         domain=Domain("any", lambda shape, k: 1.1 * ANY.draw(shape, k)),
-        kinks="as clip",
+        kinks="0 at the bounds, as PyTorch",
     ),
     entry(
         "tt.glu",

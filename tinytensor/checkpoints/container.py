@@ -52,7 +52,7 @@ def chunks(arrays: dict[str, Array], description: str) -> Iterator[bytes | memor
     text += b" " * (-len(text) % 8)
     if len(text) > _LONGEST_HEADER:
         raise ValueError(f"save: the description takes {len(text):,} bytes, at most {_LONGEST_HEADER:,} are allowed")
-    buffers = [memoryview(plain[name].reshape(-1).view(np.uint8)) for name in order if plain[name].size]
+    buffers = [plain[name].reshape(-1).view(np.uint8).data for name in order if plain[name].size]
     head = len(text).to_bytes(8, "little") + text
     digest = hashlib.sha256(head)
     for buffer in buffers:
@@ -137,7 +137,9 @@ def _entry(name: str, entry: Any) -> tuple[int, int, str, str, tuple[int, ...]]:
     if not isinstance(dtype, str) or dtype not in _DTYPES:
         raise ValueError(f"{name[:60]!r} is of dtype {str(dtype)[:20]!r}, which NumPy does not have")
     if not _counts(shape) or not _counts(places) or len(places) != 2 or len(shape) > 64:
-        raise ValueError(f"{name[:60]!r} has shape {str(shape)[:60]} and offsets {str(places)[:60]}, which are no sizes")
+        raise ValueError(
+            f"{name[:60]!r} has shape {str(shape)[:60]} and offsets {str(places)[:60]}, which are no sizes"
+        )
     wanted = math.prod(shape) * np.dtype(_DTYPES[dtype]).itemsize
     if places[1] - places[0] != wanted:
         raise ValueError(f"{name[:60]!r} of shape {str(shape)[:60]} needs {wanted} bytes, and has offsets {places}")

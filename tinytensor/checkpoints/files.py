@@ -11,6 +11,7 @@ import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -25,7 +26,7 @@ try:
 except ImportError:  # Windows, where a file that is open cannot be removed anyway
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["load", "save"]
+__all__ = ["load", "remove_leftovers", "save"]
 
 _ENDING = ".safetensors"
 
@@ -55,7 +56,7 @@ def save(path: str | os.PathLike[str], state: Any, keep: int = 1) -> Path:
     arrays: dict[str, Array] = {}
     description = json.dumps(pack(state, arrays), separators=(",", ":"), allow_nan=False)
     with _spoken(path):
-        _remove_leftovers(target)
+        remove_leftovers(target)
         _write(target, chunks(arrays, description), keep)
     return Path(path)
 
@@ -103,7 +104,7 @@ def _shift(target: Path, keep: int) -> None:
     if keep < 2 or not target.exists():
         return
     names = [target.with_name(f"{target.stem}.{k}{_ENDING}") for k in range(1, keep)]
-    for newer, older in reversed(list(zip(names, names[1:], strict=False))):
+    for newer, older in reversed(list(pairwise(names))):
         if newer.exists():
             os.replace(newer, older)
     with suppress(FileNotFoundError):
@@ -121,8 +122,9 @@ def _lock(file: BinaryIO) -> None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _remove_leftovers(target: Path) -> None:
-    """Temporary files of this checkpoint, whose writers were killed."""
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Remove temporary files beside a file, whose writers were killed; those of writers at work hold locks. Example: :func:`save`."""
+    target = Path(os.path.realpath(path))
     pattern = re.compile(re.escape(f".{target.name[:100]}.") + r"[0-9a-f]{12}\.tmp")
     for name in os.listdir(target.parent):
         if not pattern.fullmatch(name):
@@ -156,7 +158,9 @@ def load(path: str | os.PathLike[str]) -> Any:
             arrays, description = parse(file, os.fstat(file.fileno()).st_size)
         return _state(arrays, description)
     except ValueError as error:
-        raise ValueError(f"load: {name!r} is not a checkpoint that can be read: {' '.join(str(error).split())}") from None
+        raise ValueError(
+            f"load: {name!r} is not a checkpoint that can be read: {' '.join(str(error).split())}"
+        ) from None
     except PermissionError:
         raise PermissionError(f"load: {name!r} cannot be read: permission denied") from None
 

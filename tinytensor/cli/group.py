@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,9 +13,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tinytensor import __version__, io
+from tinytensor import __version__, data, io
 
-__all__ = ["FailureError", "app", "check_files", "sizes", "spoken"]
+__all__ = ["FailureError", "app", "check_files", "is_table", "sizes", "spoken"]
 
 
 class FailureError(Exception):
@@ -38,6 +39,18 @@ def _say(message: str) -> None:
     print(f"tinytensor: {message}", file=sys.stderr, flush=True)
 
 
+def is_table(arguments: Sequence[str]) -> bool:
+    """Whether ``train`` with these arguments is about a table, not about one of the toy datasets."""
+    if any(a == "--target" or a.startswith("--target=") for a in arguments):
+        return True
+    if any(a in data.DATASETS for a in arguments):
+        return False
+    endings = (".csv", ".tsv", ".tab", ".txt", ".data")
+    config = any(a == "--config" or a.startswith("--config=") for a in arguments)
+    plain = [a for a in arguments if not a.startswith("-")]
+    return config or any(a.lower().endswith(endings) for a in plain) or (bool(plain) and os.path.isfile(plain[0]))
+
+
 class _Commands(TyperGroup):
     """The group of commands, which says what is wrong in one line on stderr instead of a usage box."""
 
@@ -55,6 +68,13 @@ class _Commands(TyperGroup):
         if standalone_mode:
             sys.exit(code)
         return code
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command by its name; ``train`` has two, one for the toys and one for tables, each with its own options."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name == "train" and is_table(rest):
+            command = self.get_command(ctx, "train-table")
+        return name, command, rest
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was chosen; its failures become exit codes."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tinytensor import __version__, data, io
+from tinytensor.cli.config import Config
 from tinytensor.cli.group import app, check_files, sizes, spoken
 from tinytensor.cli.report import console, progress, show_facts
+from tinytensor.resuming import RunFile
 from tinytensor.training import DivergedError, History, Recipe, TensorEngine, make_engine, train
 
 __all__ = ["train_command"]
@@ -84,8 +87,17 @@ def train_command(
     save: Annotated[
         Path | None, typer.Option(help="Write the weights: .safetensors.", rich_help_panel=_FILES, show_default=False)
     ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Keep the run in this .safetensors file.", rich_help_panel=_FILES, show_default=False),
+    ] = None,
+    checkpoint_every: Annotated[int, typer.Option(help="Steps between two checkpoints.", rich_help_panel=_FILES)] = 100,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint, if it is there.", rich_help_panel=_FILES)
+    ] = False,
+    config: Config = None,
 ) -> None:
-    """Train a multilayer perceptron on a toy dataset.
+    """Train a multilayer perceptron on a toy dataset, or on a table of your own: train data.csv --help.
 
     [dim]tinytensor train moons --plot moons.png --save moons.safetensors[/dim]
     """
@@ -96,12 +108,14 @@ def train_command(
             hidden=sizes(hidden, "hidden"), activation=activation, loss=loss, optimizer=optimizer, momentum=momentum,
             lr=lr, lr_decay=lr_decay, l2=l2, epochs=epochs, batch_size=batch_size, seed=seed, dtype=dtype, engine=engine,
         ).complete(dataset, points.classes)  # fmt: skip
+        asked = {"dataset": dataset, "samples": samples, "noise": noise, "test_size": test_size}
+        run = _run_file(checkpoint, checkpoint_every, resume, asked, recipe)
     machine = make_engine(points, recipe)
     out = console()
     steps = int(recipe.epochs or 1) * math.ceil(len(points.x_train) / (recipe.batch_size or len(points.x_train)))
-    with spoken(DivergedError), progress(out, f"training on {dataset}", steps) as tick:
-        history = train(machine, points, lambda k, n, seen: tick(k, _state(seen)))
-    files = []
+    with spoken(DivergedError, ValueError), progress(out, f"training on {dataset}", steps) as tick:
+        history = train(machine, points, lambda k, n, seen: tick(k, _state(seen)), run)
+    files = [] if checkpoint is None else [("checkpoint", str(checkpoint))]
     with spoken(OSError, ImportError):
         if save is not None:
             files.append(("weights", str(io.save_mlp(machine.model, save, _words(points, recipe)))))
@@ -110,6 +124,21 @@ def train_command(
 
             files.append(("picture", str(plots.save_figure(plots.training_figure(machine, points, history), plot))))
     show_facts(out, f"Trained on {dataset}", [*_summary(points, machine, history), *files])
+
+
+def _run_file(path: Path | None, every: int, resume: bool, asked: dict[str, Any], recipe: Recipe) -> RunFile | None:
+    """The checkpoint of this run, looked at before any work."""
+    if path is None:
+        if resume:
+            raise ValueError("--resume goes on from a checkpoint: give its file with --checkpoint")
+        return None
+    run = RunFile(path, every, asked, lambda sentence: print(f"tinytensor: {sentence}", file=sys.stderr, flush=True))
+    io.check_writable(path, ".safetensors")
+    if resume:
+        run.find(recipe)
+    elif path.exists():
+        raise ValueError(f"{str(path)!r} is there already: add --resume to go on with that training, or remove it")
+    return run
 
 
 def _state(history: History) -> str:

@@ -56,7 +56,7 @@ class TensorDataset:
 
 def _array(value: Any) -> Array:
     if isinstance(value, TensorBase):
-        return value._data  # type: ignore[no-any-return]
+        return value._data
     return value if isinstance(value, np.ndarray) else np.asarray(value)
 
 
@@ -82,7 +82,9 @@ class Subset:
         self.dataset, self.indices = dataset, np.asarray(indices)
         n = len(dataset)
         if self.indices.ndim != 1 or (self.indices.size and self.indices.dtype.kind not in "iu"):
-            raise ValueError(f"Subset: expected a list of sample numbers, got {self.indices.dtype} {self.indices.shape}")
+            raise ValueError(
+                f"Subset: expected a list of sample numbers, got {self.indices.dtype} {self.indices.shape}"
+            )
         if self.indices.size and not (-n <= self.indices.min() and self.indices.max() < n):
             raise IndexError(f"Subset: sample numbers must lie in 0 … {n - 1}, got up to {self.indices.max()}")
         self.indices = self.indices.astype(np.int64)
@@ -111,7 +113,7 @@ def random_split(dataset: Any, lengths: Sequence[float], generator: Generator | 
         raise ValueError(f"random_split: lengths must not be negative, got {counts}")
     if any(isinstance(c, float) for c in counts) and math.isclose(sum(counts), 1) and sum(counts) <= 1 + 1e-9:
         counts = [math.floor(n * share) for share in counts]
-        for k in range(n - sum(counts)):
+        for k in range(n - int(sum(counts))):
             counts[k % len(counts)] += 1
     if sum(counts) != n or any(c != int(c) for c in counts):
         raise ValueError(f"random_split: lengths must sum to {n} (or shares to 1), got {list(lengths)}")

@@ -52,10 +52,10 @@ def load_npz(path: str | os.PathLike[str], names: Sequence[str] | None = None) -
         if missing := [name for name in chosen if name not in archive.files]:
             raise KeyError(f"load_npz: {str(path)!r} has no {missing[0]!r}; it has {', '.join(archive.files)}")
         try:
-            arrays = [_numeric("load_npz", path, archive[name]) for name in chosen]
+            arrays = [archive[name] for name in chosen]
         except Exception as error:  # zipfile, zlib and NumPy each have their own
             raise _refusal("load_npz", path, error) from None
-    return TensorDataset(*arrays)
+    return TensorDataset(*[_numeric("load_npz", path, array) for array in arrays])
 
 
 def _opened(op: str, path: str | os.PathLike[str], mode: Any) -> Any:
@@ -77,13 +77,13 @@ def _opened(op: str, path: str | os.PathLike[str], mode: Any) -> Any:
 
 def _numeric(op: str, path: str | os.PathLike[str], array: Array) -> Array:
     if array.dtype.kind not in "biufc":
-        raise ValueError(f"it holds {array.dtype}, expected numbers")
+        raise _refusal(op, path, ValueError(f"it holds {array.dtype}, expected numbers"))
     return array
 
 
 def _refusal(op: str, path: str | os.PathLike[str], error: Exception) -> ValueError:
     reason = " ".join(str(error).split()) or type(error).__name__
-    if "pickle" in reason:
+    if "pickle" in reason or "Python objects" in reason:
         reason = "it holds pickled objects, which are never loaded"
     return ValueError(f"{op}: {str(path)!r} is not a whole file of arrays of numbers: {reason[:200]}")
 
@@ -94,14 +94,14 @@ def _refusal(op: str, path: str | os.PathLike[str], error: Exception) -> ValueEr
 def load_csv(
     path: str | os.PathLike[str], target: str | int | None = -1, delimiter: str = ",", dtype: Any = np.float64
 ) -> TensorDataset:
-    """A dataset of a table of numbers: all columns but one (n, features), and the ``target`` column (n,).
+    r"""A dataset of a table of numbers: all columns but one (n, features), and the ``target`` column (n,).
 
     ``target``: a column's name, its number, or None for no target. A first line that is not all numbers holds the names. A
     target of whole numbers is int64 (labels). Raises ValueError with line and column for what is no finite number.
 
     >>> import pathlib, tempfile, tinytensor as tt
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "points.csv"
-    >>> _ = file.write_text("width,height,kind\\n1.5,2,0\\n3,4.5,1\\n")
+    >>> _ = file.write_text("width,height,kind\n1.5,2,0\n3,4.5,1\n")
     >>> tt.data.load_csv(file, "kind")[1]
     (array([3. , 4.5]), np.int64(1))
     """
@@ -139,7 +139,9 @@ def _read(path: str | os.PathLike[str], lines: Any) -> tuple[list[str], Array]:
             continue
         width = len(names) or (len(rows[0]) if rows else len(row))
         if len(row) != width:
-            raise ValueError(f"load_csv: {str(path)!r}, line {lines.line_num}: expected {width} columns, got {len(row)}")
+            raise ValueError(
+                f"load_csv: {str(path)!r}, line {lines.line_num}: expected {width} columns, got {len(row)}"
+            )
         rows.append(_numbers(path, lines.line_num, row, names))
     if not rows:
         raise ValueError(f"load_csv: {str(path)!r} has no rows of numbers")
@@ -155,7 +157,9 @@ def _numbers(path: str | os.PathLike[str], line: int, row: Iterable[str], names:
         pass
     k, cell = next((k, cell) for k, cell in enumerate(row) if not _is_number(cell) or not np.isfinite(float(cell)))
     column = repr(names[k]) if names else str(k + 1)
-    raise ValueError(f"load_csv: {str(path)!r}, line {line}, column {column}: expected a finite number, got {cell[:40]!r}")
+    raise ValueError(
+        f"load_csv: {str(path)!r}, line {line}, column {column}: expected a finite number, got {cell[:40]!r}"
+    )
 
 
 def _is_number(cell: str) -> bool:

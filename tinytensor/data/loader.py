@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor.creation import Generator, default_rng
+from tinytensor.data.datasets import TensorDataset
 from tinytensor.primitive import TensorBase
 
 if TYPE_CHECKING:
@@ -54,16 +55,23 @@ class DataLoader:
         generator: Generator | np.random.Generator | int | None = None, prefetch_factor: int = 2,
         transform: Callable[[Any, np.random.Generator], Any] | None = None,
     ) -> None:  # fmt: skip
-        if isinstance(dataset, (tuple, list)) and dataset and all(isinstance(a, (np.ndarray, TensorBase)) for a in dataset):
-            from tinytensor.data.datasets import TensorDataset
-
+        if (
+            isinstance(dataset, (tuple, list))
+            and dataset
+            and all(isinstance(a, (np.ndarray, TensorBase)) for a in dataset)
+        ):
             dataset = TensorDataset(*dataset)
         if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
             raise TypeError(f"DataLoader: a dataset has len() and samples by number; got {type(dataset).__name__}")
-        for name, value, least in (("batch_size", batch_size, 1), ("num_workers", num_workers, 0), ("prefetch_factor", prefetch_factor, 1)):  # fmt: skip
-            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
-                raise ValueError(f"DataLoader: {name} must be a whole number from {least}, got {value!r}")
-        self.dataset, self.batch_size, self.shuffle, self.drop_last = dataset, int(batch_size), bool(shuffle), bool(drop_last)
+        _check_number("batch_size", batch_size, 1)
+        _check_number("num_workers", num_workers, 0)
+        _check_number("prefetch_factor", prefetch_factor, 1)
+        self.dataset, self.batch_size, self.shuffle, self.drop_last = (
+            dataset,
+            int(batch_size),
+            bool(shuffle),
+            bool(drop_last),
+        )
         self.num_workers, self.prefetch_factor = num_workers, prefetch_factor
         self.collate_fn, self.transform = collate_fn, transform
         self.seed = _seed(generator)
@@ -89,7 +97,9 @@ class DataLoader:
     def _iterate(self, me: object, epoch: int, first: int) -> Iterator[Any]:
         order = self._order(epoch)
         numbers = range(first, len(self))
-        made = self._ahead(order, epoch, numbers) if self.num_workers else (self._made(order, epoch, k) for k in numbers)
+        made = (
+            self._ahead(order, epoch, numbers) if self.num_workers else (self._made(order, epoch, k) for k in numbers)
+        )
         try:
             for k, batch in zip(numbers, made, strict=True):
                 if self._running is me:
@@ -150,12 +160,21 @@ class DataLoader:
             raise ValueError(f"DataLoader: expected a state with {', '.join(own)}; got {str(state_dict)[:60]}")
         for name in ("samples", "batch_size", "shuffle", "drop_last"):
             if state_dict[name] != own[name]:
-                raise ValueError(f"DataLoader: the state is of a loader with {name} {state_dict[name]}, this one has {own[name]}")
+                raise ValueError(
+                    f"DataLoader: the state is of a loader with {name} {state_dict[name]}, this one has {own[name]}"
+                )
         numbers = [state_dict[name] for name in ("seed", "epoch", "batch")]
         if not all(type(n) is int and n >= 0 for n in numbers) or numbers[2] > len(self):
-            raise ValueError(f"DataLoader: the state says seed, epoch, batch {numbers}; an epoch has {len(self)} batches")
+            raise ValueError(
+                f"DataLoader: the state says seed, epoch, batch {numbers}; an epoch has {len(self)} batches"
+            )
         self.seed, self._epoch, self._batch = numbers
         self._resumes, self._running = True, None
+
+
+def _check_number(name: str, value: Any, least: int) -> None:
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
+        raise ValueError(f"DataLoader: {name} must be a whole number from {least}, got {value!r}")
 
 
 def _seed(generator: Any) -> int:
@@ -180,21 +199,30 @@ def default_collate(samples: list[Any]) -> Any:
     (array([1., 2.]), array([0, 1]))
     """
     first = samples[0]
-    if any(type(s) is not type(first) for s in samples) and isinstance(first, (tuple, list, Mapping, str)):
-        raise TypeError(f"default_collate: the samples of a batch are of one kind; got {sorted({type(s).__name__ for s in samples})}")
+    kinds = sorted({type(s).__name__ for s in samples})
+    if isinstance(first, (tuple, list, Mapping, str)) and len(kinds) > 1:
+        raise TypeError(f"default_collate: the samples of a batch are of one kind; got {', '.join(kinds)}")
     if isinstance(first, Mapping):
         if any(set(s) != set(first) for s in samples):
-            raise ValueError(f"default_collate: the samples of a batch have the same names; the first has {sorted(first)}")
+            raise ValueError(
+                f"default_collate: the samples of a batch have the same names; the first has {sorted(first)}"
+            )
         return {key: default_collate([s[key] for s in samples]) for key in first}
     if isinstance(first, (tuple, list)):
-        if any(len(s) != len(first) for s in samples):
-            raise ValueError(f"default_collate: the samples of a batch have equal lengths; got {sorted({len(s) for s in samples})}")
-        return type(first)(default_collate(list(part)) for part in zip(*samples, strict=True)) if type(first) in (tuple, list) else type(first)(*[default_collate(list(part)) for part in zip(*samples, strict=True)])  # fmt: skip
+        if len(lengths := {len(s) for s in samples}) > 1:
+            raise ValueError(f"default_collate: the samples of a batch have equal lengths; got {sorted(lengths)}")
+        parts = [default_collate(list(part)) for part in zip(*samples, strict=True)]
+        return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
     if isinstance(first, (str, bytes)):
         return samples
-    arrays = [s._data if isinstance(s, TensorBase) else np.asarray(s) for s in samples]
-    if len({a.shape for a in arrays}) > 1:
-        raise ValueError(f"default_collate: samples of shapes {sorted({a.shape for a in arrays})[:4]} do not stack; give a collate_fn")
+    return _stacked([s._data if isinstance(s, TensorBase) else np.asarray(s) for s in samples])
+
+
+def _stacked(arrays: list[Array]) -> Array:
+    if len(shapes := {a.shape for a in arrays}) > 1:
+        raise ValueError(
+            f"default_collate: samples of shapes {sorted(shapes)[:4]} do not stack; give the loader a collate_fn"
+        )
     if arrays[0].dtype.kind not in "biufc":
-        raise TypeError(f"default_collate: expected numbers, arrays, tuples or dicts of them; got {type(first).__name__}")
+        raise TypeError(f"default_collate: expected numbers, arrays, tuples or dicts of them; got {arrays[0].dtype}")
     return np.stack(arrays)

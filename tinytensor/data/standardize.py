@@ -61,9 +61,13 @@ class Standardize(Module):
             part = piece.mean(0)
             if not np.isfinite(part).all():
                 where = np.argwhere(~np.isfinite(part))[0].tolist()
-                raise ValueError(f"Standardize.fit: feature {where} holds nan or infinity; fill or leave out such samples")
+                raise ValueError(
+                    f"Standardize.fit: feature {where} holds nan or infinity; fill or leave out such samples"
+                )
             total, shift = count + len(piece), part - mean
-            squares += ((piece - part) ** 2).sum(0) + shift**2 * (count * len(piece) / total)  # Chan, Golub, LeVeque 1979
+            squares += ((piece - part) ** 2).sum(0) + shift**2 * (
+                count * len(piece) / total
+            )  # Chan, Golub, LeVeque 1979
             mean, count = mean + shift * (len(piece) / total), total
         scale = np.sqrt(squares / count)
         self.mean.data[...] = mean

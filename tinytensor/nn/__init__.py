@@ -12,7 +12,7 @@ from tinytensor.nn.module import Module
 from tinytensor.nn.parameter import Parameter, get_default_dtype, set_default_dtype
 
 if TYPE_CHECKING:
-    from tinytensor.nn import init
+    from tinytensor.nn import init, utils
     from tinytensor.nn.activations import (
         CELU,
         ELU,
@@ -89,7 +89,7 @@ __all__ = [
     "ParameterList", "PoissonNLLLoss", "QuantileLoss", "RMSNorm", "RNNCell", "ReLU", "ReLU6", "Sequential", "SiLU",
     "Sigmoid", "SmoothL1Loss", "SoftMarginLoss", "Softmax", "Softmin", "Softplus", "Softshrink", "Softsign", "Tanh",
     "Tanhshrink", "Threshold", "TransformerEncoder", "TransformerEncoderLayer", "functional", "get_default_dtype",
-    "init", "set_default_dtype",
+    "init", "set_default_dtype", "utils",
 ]  # fmt: skip
 
 #: Where the layers live that load when they are first used.
@@ -114,7 +114,7 @@ _LAZY = {
     "SmoothL1Loss": "losses", "SoftMarginLoss": "losses", "Softmax": "activations", "Softmin": "activations",
     "Softplus": "activations", "Softshrink": "activations", "Softsign": "activations", "Tanh": "activations",
     "Tanhshrink": "activations", "Threshold": "activations", "TransformerEncoder": "attention",
-    "TransformerEncoderLayer": "attention", "init": "init",
+    "TransformerEncoderLayer": "attention", "init": "init", "utils": "utils",
 }  # fmt: skip
 
 
@@ -122,5 +122,5 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'tinytensor.nn' has no attribute {name!r}")
     module = import_module(f"tinytensor.nn.{_LAZY[name]}")
-    found = globals()[name] = module if name == "init" else getattr(module, name)
+    found = globals()[name] = module if name in ("init", "utils") else getattr(module, name)
     return found

@@ -36,7 +36,7 @@ def _added(mask: Any, dtype: Any, op: str, visible: bool, name: str = "attn_mask
     """A mask as numbers that are added to the scores; ``visible`` is what True means in it."""
     if mask is None:
         return None
-    array = mask._data if isinstance(mask, TensorBase) else np.asarray(mask)
+    array: Any = mask if isinstance(mask, TensorBase) else np.asarray(mask)
     if array.dtype.kind == "b":
         return np.where(array == visible, dtype.type(0), dtype.type(-np.inf))
     if array.dtype.kind != "f":
@@ -272,7 +272,7 @@ class TransformerEncoderLayer(Module):
             x = x + self._attend(self.norm1(x), src_mask, src_key_padding_mask, is_causal)
             return x + self._feed(self.norm2(x))  # type: ignore[no-any-return]
         x = self.norm1(x + self._attend(x, src_mask, src_key_padding_mask, is_causal))
-        return self.norm2(x + self._feed(x))
+        return self.norm2(x + self._feed(x))  # type: ignore[no-any-return]
 
 
 class TransformerEncoder(Module):
@@ -298,4 +298,4 @@ class TransformerEncoder(Module):
         x: Any = src
         for layer in self.layers:
             x = layer(x, mask, src_key_padding_mask, is_causal)
-        return x if self.norm is None else self.norm(x)
+        return x if self.norm is None else self.norm(x)  # type: ignore[no-any-return]

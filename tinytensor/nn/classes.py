@@ -96,10 +96,17 @@ def _class_weights(weight: Any, x: Any, axis: int, op: str) -> Any:
     return w._data
 
 
+def _sample_weights(y: Any, w: Any, counts: Any, dtype: Any) -> Any:
+    """The weight of each target, 0 for one that does not count; None if all are 1."""
+    if counts is None:
+        return None if w is None else w[y]
+    return counts.astype(dtype) if w is None else np.where(counts, w[y], 0)
+
+
 def _averaged(each: Any, weights: Any, shape: Any, reduction: str, op: str) -> Tensor:
     """Each loss reduced; the mean is weighted."""
     if weights is not None and reduction == "mean":
-        return _sum(each, None, False) / weights.sum()
+        return _sum(each, None, False) / weights.sum()  # type: ignore[no-any-return]
     each = each if reduction != "none" or each.shape == shape else each.reshape(shape)
     return reduced(each, reduction, op)
 
@@ -143,14 +150,12 @@ def cross_entropy(
     w = _class_weights(weight, x, axis, "cross_entropy")
     if not isinstance(target, TensorBase):
         target = np.asarray(target)
-    if target.dtype.kind == "f":  # type: ignore[union-attr]
+    if target.dtype.kind == "f":
         return _of_probabilities(x, target, axis, w, label_smoothing, reduction)
     y, counts = _checked_target(x, axis, target, ignore_index, "cross_entropy")
     rows = _rows(x)
     each = _nll_of_logits(rows, y)
-    weights = w[y] if w is not None else None if counts is None else np.ones(y.size, x.dtype)
-    if counts is not None:
-        weights = np.where(counts, weights, 0)
+    weights = _sample_weights(y, w, counts, x.dtype)
     if weights is not None:
         each = each * weights
     if label_smoothing:
@@ -181,9 +186,7 @@ def nll_loss(
     w = _class_weights(weight, x, axis, "nll_loss")
     y, counts = _checked_target(x, axis, target, ignore_index, "nll_loss")
     each = -getitem(_rows(x), (np.arange(y.size), y))
-    weights = w[y] if w is not None else None if counts is None else np.ones(y.size, x.dtype)
-    if counts is not None:
-        weights = np.where(counts, weights, 0)
+    weights = _sample_weights(y, w, counts, x.dtype)
     if weights is not None:
         each = each * weights
     return _averaged(each, weights, x.shape[:axis] + x.shape[axis + 1 :], reduction, "nll_loss")

@@ -32,7 +32,7 @@ __all__ = [
 
 def predictions(input: Operand, op: str) -> Any:
     """``input`` as a tensor of floating numbers."""
-    if isinstance(input, TensorBase) and input.dtype.kind == "f":  # type: ignore[attr-defined]
+    if isinstance(input, TensorBase) and input.dtype.kind == "f":
         return input
     array = input._data if isinstance(input, TensorBase) else np.asarray(input)
     return as_input(input, array.dtype if array.dtype.kind == "f" else np.dtype(float), op)

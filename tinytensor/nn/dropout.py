@@ -30,9 +30,9 @@ def _kept(shape: tuple[int, ...], p: float, dtype: Any, rng: creation.Generator 
 
 
 def _given(x: Any, op: str) -> Any:
-    array = x if isinstance(x, TensorBase) else np.asarray(x)
-    if array.dtype.kind not in "fc":  # type: ignore[union-attr]
-        raise TypeError(f"{op}: expected floating numbers, got {array.dtype}")  # type: ignore[union-attr]
+    array: Any = x if isinstance(x, TensorBase) else np.asarray(x)
+    if array.dtype.kind not in "fc":
+        raise TypeError(f"{op}: expected floating numbers, got {array.dtype}")
     return array
 
 
@@ -54,10 +54,8 @@ def dropout(x: Operand, p: float = 0.5, training: bool = True, rng: creation.Gen
     tensor([2., 0., 0., 0., 2., 2.])
     """
     _probability(p, "dropout")
-    if not training or p == 0:
-        return x  # type: ignore[return-value]
-    x = _given(x, "dropout")
-    return _dropped(x, x.shape, p, rng)  # type: ignore[no-any-return, union-attr]
+    a = _given(x, "dropout")
+    return _dropped(a, a.shape, p, rng) if training and p else a  # type: ignore[no-any-return]
 
 
 def _channels(x: Any, p: float, training: bool, rng: Any, dims: tuple[int, int], op: str) -> Any:
@@ -106,14 +104,14 @@ def alpha_dropout(x: Operand, p: float = 0.5, training: bool = False, rng: creat
     tensor([ 0.779, -0.779, -0.779])
     """
     _probability(p, "alpha_dropout")
+    array = _given(x, "alpha_dropout")
     if not training or p == 0:
-        return x  # type: ignore[return-value]
-    x = _given(x, "alpha_dropout")
+        return array  # type: ignore[no-any-return]
     if p == 1:
-        return x * np.zeros((), x.dtype)  # type: ignore[no-any-return, union-attr, operator, return-value]
+        return array * np.zeros((), array.dtype)  # type: ignore[no-any-return]
     a = ((1 - p) * (1 + p * _LOWEST**2)) ** -0.5
-    mask = _kept(x.shape, p, x.dtype, rng)  # type: ignore[union-attr]
-    return x * (mask * a) + ((1 - mask) * (a * _LOWEST) - a * p * _LOWEST)  # type: ignore[no-any-return, operator, return-value]
+    mask = _kept(array.shape, p, array.dtype, rng)
+    return array * (mask * a) + ((1 - mask) * (a * _LOWEST) - a * p * _LOWEST)  # type: ignore[no-any-return]
 
 
 class _Dropout(Module):
@@ -136,7 +134,7 @@ class Dropout(_Dropout):
 
     def forward(self, x: Operand) -> Tensor:
         """Any shape."""
-        return dropout(x, self.p, self.training, self.rng) if self.training else x  # type: ignore[return-value]
+        return dropout(x, self.p, self.training, self.rng)
 
 
 class Dropout1d(_Dropout):

@@ -11,6 +11,7 @@ from tinytensor.ops.reductions import log_softmax, softmax
 from tinytensor.ops.transcendental import sigmoid, tanh
 
 if TYPE_CHECKING:
+    from tinytensor.nn.attention import scaled_dot_product_attention
     from tinytensor.nn.classes import cross_entropy, multi_margin_loss, nll_loss
     from tinytensor.nn.criteria import (
         binary_cross_entropy,
@@ -74,8 +75,9 @@ __all__ = [
     "hardtanh", "hinge_embedding_loss", "hinge_loss", "huber_loss", "instance_norm", "kl_div", "l1_loss",
     "layer_norm", "leaky_relu", "linear", "log_softmax", "logsigmoid", "margin_ranking_loss", "max_pool1d",
     "max_pool2d", "mish", "mse_loss", "multi_margin_loss", "nll_loss", "one_hot", "poisson_nll_loss", "prelu",
-    "quantile_loss", "relu", "relu6", "rms_norm", "selu", "sigmoid", "silu", "smooth_l1_loss", "soft_margin_loss",
-    "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold",
+    "quantile_loss", "relu", "relu6", "rms_norm", "scaled_dot_product_attention", "selu", "sigmoid", "silu",
+    "smooth_l1_loss", "soft_margin_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh",
+    "tanhshrink", "threshold",
 ]  # fmt: skip
 
 #: Where the functions live that load when they are first used.
@@ -95,10 +97,11 @@ _LAZY = {
     "max_pool1d": "ops.pooling", "max_pool2d": "ops.pooling", "mish": "ops.activations", "mse_loss": "nn.criteria",
     "multi_margin_loss": "nn.classes", "nll_loss": "nn.classes", "one_hot": "nn.embedding",
     "poisson_nll_loss": "nn.criteria", "prelu": "ops.activations", "quantile_loss": "nn.criteria",
-    "relu6": "ops.activations", "rms_norm": "ops.normalization", "selu": "ops.activations", "silu": "ops.activations",
-    "smooth_l1_loss": "nn.criteria", "soft_margin_loss": "nn.criteria", "softmin": "ops.activations",
-    "softplus": "ops.activations", "softshrink": "ops.activations", "softsign": "ops.activations",
-    "tanhshrink": "ops.activations", "threshold": "ops.activations",
+    "relu6": "ops.activations", "rms_norm": "ops.normalization", "scaled_dot_product_attention": "nn.attention",
+    "selu": "ops.activations", "silu": "ops.activations", "smooth_l1_loss": "nn.criteria",
+    "soft_margin_loss": "nn.criteria", "softmin": "ops.activations", "softplus": "ops.activations",
+    "softshrink": "ops.activations", "softsign": "ops.activations", "tanhshrink": "ops.activations",
+    "threshold": "ops.activations",
 }  # fmt: skip
 
 

@@ -146,7 +146,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """
     if tensor.ndim != 2:
         raise ValueError(f"eye_: expected a matrix, got shape {tensor.shape}")
-    return _fill(tensor, np.eye(*tensor.shape), "eye_")  # type: ignore[no-any-return]
+    return _fill(tensor, np.eye(tensor.shape[0], tensor.shape[1]), "eye_")  # type: ignore[no-any-return]
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:

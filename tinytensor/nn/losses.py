@@ -17,7 +17,7 @@ class _Loss(FunctionModule):
     """Inputs and targets, and last the options; ``reduction`` is checked when the module is made."""
 
     inputs = 2
-    reductions = ("mean", "sum", "none")
+    reductions: tuple[str, ...] = ("mean", "sum", "none")
 
     def __init__(self, *values: Any, **options: Any) -> None:
         super().__init__(*values, **options)

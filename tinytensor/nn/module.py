@@ -237,13 +237,13 @@ class Module:
 
         >>> import tinytensor as tt
         >>> tt.nn.MLP(2, [16, 1]).summary((100, 2))
-        layer    type    output     parameters    multiply-adds
-        ───────────────────────────────────────────────────────
+        layer    type    output     parameters  multiply-adds
+        ─────────────────────────────────────────────────────
                  MLP     (100, 1)
-        0        Linear  (100, 16)          48            3,200
-        1        ReLU    (100, 16)           0                0
-        2        Linear  (100, 1)           17            1,600
-        ───────────────────────────────────────────────────────
+        0        Linear  (100, 16)          48          3,200
+        1        ReLU    (100, 16)           0              0
+        2        Linear  (100, 1)           17          1,600
+        ─────────────────────────────────────────────────────
         parameters     65, all trainable (260 bytes)
         multiply-adds  4,800
         outputs        3,300 numbers (12.9 KiB)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,18 +26,27 @@ __all__ = [
 
 def _channels(x: Any, op: str, **given: Any) -> Any:
     """x (N, C, ...) as an array or a tensor, after what is given for each channel was found to fit."""
-    x = x if isinstance(x, TensorBase) else np.asarray(x)
-    if x.ndim < 2:  # type: ignore[union-attr]
-        raise ValueError(f"{op}: expected x (N, C, ...), got shape {x.shape}")  # type: ignore[union-attr]
+    if not isinstance(x, TensorBase):
+        x = np.asarray(x)
+    if x.ndim < 2:
+        raise ValueError(f"{op}: expected x (N, C, ...), got shape {x.shape}")
     for name, value in given.items():
-        if value is not None and value.shape != (x.shape[1],):  # type: ignore[union-attr]
-            raise ValueError(f"{op}: expected {name} of shape ({x.shape[1]},), got {value.shape}")  # type: ignore[union-attr]
+        if value is not None and value.shape != (x.shape[1],):
+            raise ValueError(f"{op}: expected {name} of shape ({x.shape[1]},), got {value.shape}")
     return x
 
 
 def _move(running: Any, value: Any, momentum: float) -> None:
     """running ← (1 − momentum) · running + momentum · value, in place."""
     running += (value - running) * momentum
+
+
+def _need_several(x: Any, op: str) -> int:
+    """The number of values of each channel, which must be at least two in training."""
+    n: int = x.size // max(x.shape[1], 1)
+    if n < 2:
+        raise ValueError(f"{op}: training needs more than one value for each channel, got x of shape {x.shape}")
+    return n
 
 
 def batch_norm(
@@ -59,12 +69,10 @@ def batch_norm(
     tensor([[-1.],
             [ 1.]])
     """
-    x = _channels(x, "batch_norm", running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    a = _channels(x, "batch_norm", running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     if training:
-        n = x.size // max(x.shape[1], 1)  # type: ignore[union-attr, operator]
-        if n < 2:
-            raise ValueError(f"batch_norm: training needs more than one value for each channel, got x {x.shape}")  # type: ignore[union-attr]
-        y, mean, var = f.batch_statistics(x, weight, bias, eps)
+        n = _need_several(a, "batch_norm")
+        y, mean, var = f.batch_statistics(a, weight, bias, eps)
         with no_grad():
             if running_mean is not None:
                 _move(running_mean, mean, momentum)
@@ -73,16 +81,16 @@ def batch_norm(
         return y  # type: ignore[no-any-return]
     if running_mean is None or running_var is None:
         raise ValueError("batch_norm: without training, running_mean and running_var are needed")
-    scale = 1 / np.sqrt(running_var + eps)
+    scale: Any = 1 / np.sqrt(running_var + eps)
     if weight is not None:
         scale = scale * weight
-    shift = -running_mean * scale
+    shift: Any = -running_mean * scale
     if bias is not None:
         shift = shift + bias
-    if x.ndim > 2:  # type: ignore[union-attr]
-        each = (-1, *[1] * (x.ndim - 2))  # type: ignore[union-attr]
+    if a.ndim > 2:
+        each = (-1, *[1] * (a.ndim - 2))
         scale, shift = scale.reshape(each), shift.reshape(each)
-    return x * scale + shift  # type: ignore[no-any-return, operator]
+    return a * scale + shift  # type: ignore[no-any-return]
 
 
 def instance_norm(x: Operand, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
@@ -95,10 +103,10 @@ def instance_norm(x: Operand, weight: Any = None, bias: Any = None, eps: float =
     tensor([[[-1.,  1.],
              [-1.,  1.]]])
     """
-    x = _channels(x, "instance_norm", weight=weight, bias=bias)
-    if len(x.shape) < 3 or x[0, 0].size < 2:  # type: ignore[union-attr, index]
-        raise ValueError(f"instance_norm: expected x (N, C, ...) with more than one value each, got {x.shape}")  # type: ignore[union-attr]
-    return f.group_norm(x, x.shape[1], weight, bias, eps)  # type: ignore[union-attr]
+    a = _channels(x, "instance_norm", weight=weight, bias=bias)
+    if a.ndim < 3 or math.prod(a.shape[2:]) < 2:
+        raise ValueError(f"instance_norm: expected x (N, C, ...) with more than one value each, got {a.shape}")
+    return f.group_norm(a, a.shape[1], weight, bias, eps)
 
 
 class _Affine(Module):
@@ -114,14 +122,13 @@ class _Affine(Module):
         self.bias = Parameter(np.zeros(shape), self._kind) if bias else None
 
     def _input(self, x: Operand) -> Any:
-        """x in the dtype of the parameters; without any a floating one as it is."""
-        if self.weight is not None:
-            return as_input(x, self.weight._data.dtype, type(self).__name__)
-        buffer = next((b for b in (vars(self).get("running_mean"),) if b is not None), None)
-        if buffer is not None:
-            return as_input(x, buffer._data.dtype, type(self).__name__)
-        dtype = getattr(x, "dtype", None)
-        return as_input(x, dtype if dtype is not None and dtype.kind == "f" else self._kind, type(self).__name__)
+        """x in the dtype of the parameters, or of the running mean; without any a floating one as it is."""
+        like = self.weight if self.weight is not None else vars(self).get("running_mean")
+        own = type(self).__name__
+        if like is not None:
+            return as_input(x, like._data.dtype, own)
+        dtype = getattr(x, "dtype", self._kind)
+        return as_input(x, dtype if dtype.kind == "f" else self._kind, own)
 
     def reset_parameters(self) -> None:
         """Ones and zeros again."""
@@ -169,21 +176,19 @@ class _BatchNorm(_Affine):
 
     def forward(self, x: Operand) -> Tensor:
         """x (N, C, ...) of the same shape."""
-        x = self._input(x)
-        name = type(self).__name__
-        if x.ndim not in self.ndims or x.shape[1] != self.num_features:  # type: ignore[union-attr]
+        a, own = self._input(x), type(self).__name__
+        if a.ndim not in self.ndims or a.shape[1] != self.num_features:
             dims = " or ".join([f"(N, {self.num_features}{', …' * (n - 2)})" for n in self.ndims])
-            raise ValueError(f"{name}: expected x {dims}, got shape {x.shape}")  # type: ignore[union-attr]
+            raise ValueError(f"{own}: expected x {dims}, got shape {a.shape}")
+        if not self.training and self.running_mean is not None:
+            return batch_norm(a, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
         momentum = 0.0 if self.momentum is None else self.momentum
-        batch = self.training or self.running_mean is None
-        if self.training and self.num_batches_tracked is not None:
-            if x.size < 2 * x.shape[1]:  # type: ignore[union-attr, operator]
-                raise ValueError(f"{name}: training needs more than one value for each channel, got x {x.shape}")  # type: ignore[union-attr]
+        _need_several(a, own)
+        if self.num_batches_tracked is not None:
             self.num_batches_tracked += 1
             if self.momentum is None:  # the mean of all batches
                 momentum = 1 / float(self.num_batches_tracked.item())
-        mean, var = (self.running_mean, self.running_var) if self.training or not batch else (None, None)
-        return batch_norm(x, mean, var, self.weight, self.bias, batch, momentum, self.eps)
+        return batch_norm(a, self.running_mean, self.running_var, self.weight, self.bias, True, momentum, self.eps)
 
 
 class BatchNorm1d(_BatchNorm):
@@ -217,7 +222,7 @@ class BatchNorm2d(_BatchNorm):
 
 class _InstanceNorm(_Affine):
     names = ("num_features", "eps", "affine")
-    ndims: tuple[int, ...] = ()
+    ndim = 0
 
     def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = False, dtype: DType = None) -> None:
         super().__init__()
@@ -226,10 +231,12 @@ class _InstanceNorm(_Affine):
 
     def forward(self, x: Operand) -> Tensor:
         """x (N, C, ...) of the same shape."""
-        x = self._input(x)
-        if x.ndim not in self.ndims or x.shape[1] != self.num_features:  # type: ignore[union-attr]
-            raise ValueError(f"{type(self).__name__}: expected {self.ndims[0]} axes, the second {self.num_features} long; got {x.shape}")  # type: ignore[union-attr]  # fmt: skip
-        return instance_norm(x, self.weight, self.bias, self.eps)
+        a, c = self._input(x), self.num_features
+        if a.ndim != self.ndim or a.shape[1] != c:
+            raise ValueError(
+                f"{type(self).__name__}: expected x (N, {c}{', …' * (self.ndim - 2)}), got shape {a.shape}"
+            )
+        return instance_norm(a, self.weight, self.bias, self.eps)
 
 
 class InstanceNorm1d(_InstanceNorm):
@@ -242,7 +249,7 @@ class InstanceNorm1d(_InstanceNorm):
     (2, 3, 4)
     """
 
-    ndims = (3,)
+    ndim = 3
 
 
 class InstanceNorm2d(_InstanceNorm):
@@ -253,10 +260,19 @@ class InstanceNorm2d(_InstanceNorm):
     (2, 3, 4, 4)
     """
 
-    ndims = (4,)
+    ndim = 4
 
 
-class LayerNorm(_Affine):
+class _OverLast(_Affine):
+    names = ("normalized_shape", "eps", "elementwise_affine")
+
+    def _set(self, shape: int | Sequence[int], eps: float | None, affine: bool, bias: bool, dtype: DType) -> None:
+        self.normalized_shape = (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(shape)
+        self.eps, self.elementwise_affine = eps, affine
+        self._make(self.normalized_shape, affine, affine and bias, dtype)
+
+
+class LayerNorm(_OverLast):
     """The last axes of x to mean 0 and variance 1, then scaled and shifted.   (``torch.nn.LayerNorm``)
 
     See :func:`tinytensor.nn.functional.layer_norm`; parameters of shape ``normalized_shape``.
@@ -265,8 +281,6 @@ class LayerNorm(_Affine):
     >>> tt.nn.LayerNorm(2)(tt.tensor([[1.0, 3.0]])).detach().round(3)
     tensor([[-1.,  1.]], dtype=float32)
     """
-
-    names = ("normalized_shape", "eps", "elementwise_affine")
 
     def __init__(
         self,
@@ -277,17 +291,15 @@ class LayerNorm(_Affine):
         dtype: DType = None,
     ) -> None:
         super().__init__()
-        given = normalized_shape
-        self.normalized_shape = (int(given),) if isinstance(given, (int, np.integer)) else tuple(given)
-        self.eps, self.elementwise_affine = eps, elementwise_affine
-        self._make(self.normalized_shape, elementwise_affine, elementwise_affine and bias, dtype)
+        self._set(normalized_shape, eps, elementwise_affine, bias, dtype)
 
     def forward(self, x: Operand) -> Tensor:
         """x (..., *normalized_shape)."""
-        return f.layer_norm(self._input(x), self.normalized_shape, self.weight, self.bias, self.eps)
+        eps = 1e-5 if self.eps is None else self.eps
+        return f.layer_norm(self._input(x), self.normalized_shape, self.weight, self.bias, eps)
 
 
-class RMSNorm(_Affine):
+class RMSNorm(_OverLast):
     """The last axes of x divided by their root mean square, then scaled.   (``torch.nn.RMSNorm``)
 
     See :func:`tinytensor.nn.functional.rms_norm`; ``eps`` None: that of the dtype.
@@ -297,8 +309,6 @@ class RMSNorm(_Affine):
     tensor([[0.2, 1.4]], dtype=float32)
     """
 
-    names = ("normalized_shape", "eps", "elementwise_affine")
-
     def __init__(
         self,
         normalized_shape: int | Sequence[int],
@@ -307,10 +317,7 @@ class RMSNorm(_Affine):
         dtype: DType = None,
     ) -> None:
         super().__init__()
-        given = normalized_shape
-        self.normalized_shape = (int(given),) if isinstance(given, (int, np.integer)) else tuple(given)
-        self.eps, self.elementwise_affine = eps, elementwise_affine
-        self._make(self.normalized_shape, elementwise_affine, False, dtype)
+        self._set(normalized_shape, eps, elementwise_affine, False, dtype)
 
     def forward(self, x: Operand) -> Tensor:
         """x (..., *normalized_shape)."""
@@ -340,7 +347,7 @@ class GroupNorm(_Affine):
 
     def forward(self, x: Operand) -> Tensor:
         """x (N, C, ...) of the same shape."""
-        x = self._input(x)
-        if x.ndim < 2 or x.shape[1] != self.num_channels:  # type: ignore[union-attr]
-            raise ValueError(f"GroupNorm: expected x (N, {self.num_channels}, …), got shape {x.shape}")  # type: ignore[union-attr]
-        return f.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+        a = self._input(x)
+        if a.ndim < 2 or a.shape[1] != self.num_channels:
+            raise ValueError(f"GroupNorm: expected x (N, {self.num_channels}, …), got shape {a.shape}")
+        return f.group_norm(a, self.num_groups, self.weight, self.bias, self.eps)

@@ -115,7 +115,7 @@ class _Recurrent(_Weights):
             states = [state[:, None] for state in states]
         mask = _mask(lengths, x.shape[0], x.shape[1], op)
         if mask is not None:
-            x = np.where(mask, x, 0)  # type: ignore[assignment]
+            x = np.where(mask, x, 0)
         y, ends = self._layers(x, states, mask)
         if single:
             y, ends = y[:, 0], [end[:, 0] for end in ends]
@@ -180,7 +180,7 @@ class RNN(_Recurrent):
         self.nonlinearity = nonlinearity
 
     def _step(self, x: Any, states: Any, weights: Any, mask: Any, reverse: bool) -> tuple[Any, ...]:
-        return recurrent.rnn(x, *states, *weights, mask, reverse, self.nonlinearity)
+        return recurrent.rnn(*[x, *states, *weights, mask, reverse, self.nonlinearity])
 
 
 class LSTM(_Recurrent):
@@ -198,7 +198,7 @@ class LSTM(_Recurrent):
     gates, states = 4, 2
 
     def _step(self, x: Any, states: Any, weights: Any, mask: Any, reverse: bool) -> tuple[Any, ...]:
-        return recurrent.lstm(x, *states, *weights, mask, reverse)
+        return recurrent.lstm(*[x, *states, *weights, mask, reverse])
 
 
 class GRU(_Recurrent):
@@ -216,7 +216,7 @@ class GRU(_Recurrent):
     gates = 3
 
     def _step(self, x: Any, states: Any, weights: Any, mask: Any, reverse: bool) -> tuple[Any, ...]:
-        return recurrent.gru(x, *states, *weights, mask, reverse)
+        return recurrent.gru(*[x, *states, *weights, mask, reverse])
 
 
 # -------------------------------------------------------------------------------------------------------------- cells
@@ -270,7 +270,7 @@ class RNNCell(_Cell):
         self.nonlinearity = nonlinearity
 
     def _step(self, x: Any, states: Any, weights: Any, mask: Any, reverse: bool) -> tuple[Any, ...]:
-        return recurrent.rnn(x, *states, *weights, mask, reverse, self.nonlinearity)
+        return recurrent.rnn(*[x, *states, *weights, mask, reverse, self.nonlinearity])
 
 
 class LSTMCell(_Cell):
@@ -287,7 +287,7 @@ class LSTMCell(_Cell):
     gates, states = 4, 2
 
     def _step(self, x: Any, states: Any, weights: Any, mask: Any, reverse: bool) -> tuple[Any, ...]:
-        return recurrent.lstm(x, *states, *weights, mask, reverse)
+        return recurrent.lstm(*[x, *states, *weights, mask, reverse])
 
 
 class GRUCell(_Cell):
@@ -301,4 +301,4 @@ class GRUCell(_Cell):
     gates = 3
 
     def _step(self, x: Any, states: Any, weights: Any, mask: Any, reverse: bool) -> tuple[Any, ...]:
-        return recurrent.gru(x, *states, *weights, mask, reverse)
+        return recurrent.gru(*[x, *states, *weights, mask, reverse])

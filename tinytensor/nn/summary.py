@@ -52,9 +52,9 @@ def _multiplies(module: Any, shape: Any) -> int:
         return 0
     kind = type(module).__name__
     if kind == "Linear":
-        return math.prod(shape) * weight.shape[1]
+        return int(math.prod(shape) * weight.shape[1])
     if kind.startswith("Conv") and "Transpose" not in kind:
-        return math.prod(shape) * math.prod(weight.shape[1:])
+        return int(math.prod(shape) * math.prod(weight.shape[1:]))
     return 0
 
 
@@ -77,6 +77,27 @@ def _inputs(model: Any, example: tuple[Any, ...]) -> tuple[Any, ...]:
     return (wrap(np.zeros(tuple(first), dtype), None),)
 
 
+def _run(model: Any, modules: list[tuple[str, Any]], example: tuple[Any, ...]) -> dict[int, list[Any]]:
+    """The shapes that each module's calls return, by the module's id."""
+    outputs: dict[int, list[Any]] = {}
+
+    def note(module: Any, inputs: Any, out: Any) -> None:
+        outputs.setdefault(id(module), []).append(_shape_of(out))
+
+    modes = [(module, module.training) for _, module in modules]
+    removers = [module.register_forward_hook(note) for _, module in modules]
+    try:
+        model.eval()
+        with no_grad():
+            model(*_inputs(model, example))
+    finally:
+        for remove in removers:
+            remove()
+        for module, mode in modes:
+            module.training = mode
+    return outputs
+
+
 class Summary:
     """The table of a model; ``example`` is a shape or inputs, or nothing. ``str`` writes it down.
 
@@ -87,52 +108,25 @@ class Summary:
     """
 
     def __init__(self, model: Any, example: tuple[Any, ...] = ()) -> None:
-        outputs = self._run(model, example) if example else {}
+        modules = list(model.named_modules())
+        outputs = _run(model, modules, example) if example else {}
         seen: set[int] = set()
         self.layers: list[Layer] = []
-        for name, module in model.named_modules():
+        self.numbers = 0
+        for name, module in modules:
             own = [p for p in _own_parameters(module) if id(p) not in seen]
             seen |= {id(p) for p in own}
             calls = outputs.get(id(module), [])
             leaf = not any(True for _ in module.children())
-            products = sum(_multiplies(module, shape) for shape in calls)
-            self.layers.append(
-                Layer(
-                    name, type(module).__name__, calls[-1] if calls else None, sum(p.size for p in own), products, leaf
-                )
-            )
+            self.numbers += sum(map(_numbers, calls)) if leaf else 0
+            last, products = calls[-1] if calls else None, sum(_multiplies(module, shape) for shape in calls)
+            self.layers.append(Layer(name, type(module).__name__, last, sum(p.size for p in own), products, leaf))
         every = list(model.parameters())
         self.parameters = sum(p.size for p in every)
         self.trainable = sum(p.size for p in every if p.requires_grad)
         self.parameter_bytes = sum(p.data.nbytes for p in every)
         self.multiplies = sum(layer.multiplies for layer in self.layers)
-        self.numbers = (
-            sum(_numbers(s) for layer in self.layers if layer.leaf for s in outputs.get(self._ids[layer.name], []))
-            if example
-            else 0
-        )
         self.number_bytes = self.numbers * (every[0].data.itemsize if every else 4)
-
-    def _run(self, model: Any, example: tuple[Any, ...]) -> dict[int, list[Any]]:
-        """The shapes that each module's calls return."""
-        outputs: dict[int, list[Any]] = {}
-        modules = list(model.named_modules())
-        self._ids = {name: id(module) for name, module in modules}
-        modes = [(module, module.training) for _, module in modules]
-        removers = [
-            module.register_forward_hook(lambda m, _, out: outputs.setdefault(id(m), []).append(_shape_of(out)))
-            for _, module in modules
-        ]
-        try:
-            model.eval()
-            with no_grad():
-                model(*_inputs(model, example))
-        finally:
-            for remove in removers:
-                remove()
-            for module, mode in modes:
-                module.training = mode
-        return outputs
 
     def __str__(self) -> str:
         head = ("layer", "type", "output", "parameters", "multiply-adds")
@@ -148,12 +142,10 @@ class Summary:
         wide[0] = max(wide[0], 7)
 
         def line(row: tuple[str, ...]) -> str:
-            text = "  ".join(
-                [row[k].ljust(wide[k]) for k in range(3)] + [row[3].rjust(wide[3] + 2), row[4].rjust(wide[4] + 2)]
-            )
+            text = "  ".join([row[k].ljust(wide[k]) for k in range(3)] + [row[3].rjust(wide[3]), row[4].rjust(wide[4])])
             return text.rstrip()
 
-        rule = "─" * (sum(wide) + 12)
+        rule = "─" * (sum(wide) + 8)
         frozen = self.parameters - self.trainable
         state = f"{self.trainable:,} trainable, {frozen:,} frozen" if frozen else "all trainable"
         total = [f"parameters     {self.parameters:,}, {state} ({_size(self.parameter_bytes)})"]

@@ -30,7 +30,7 @@ M = TypeVar("M", bound=Module)
 
 def _gradients(parameters: Any, op: str) -> list[Any]:
     """The gradients that are there, as arrays to be written into."""
-    each = [parameters] if isinstance(parameters, TensorBase) else list(parameters)
+    each: list[Any] = [parameters] if isinstance(parameters, TensorBase) else list(parameters)
     for p in each:
         if not isinstance(p, Tensor):
             raise TypeError(f"{op}: expected parameters, got {type(p).__name__}; pass model.parameters()")

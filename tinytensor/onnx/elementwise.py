@@ -16,7 +16,7 @@ __all__ = ["inputs", "is_number"]
 
 _UNARY = {
     "elementwise.negative": "Neg", "elementwise.reciprocal": "Reciprocal", "elementwise.sqrt": "Sqrt",
-    "elementwise.positive": "Identity", "shape.copy": "Identity",
+    "elementwise.positive": "Identity", "complex.real": "Identity", "complex.conj": "Identity", "shape.copy": "Identity",
     "transcendental.exp": "Exp", "transcendental.log": "Log", "transcendental.sin": "Sin", "transcendental.cos": "Cos",
     "transcendental.tan": "Tan", "transcendental.arcsin": "Asin", "transcendental.arccos": "Acos",
     "transcendental.arctan": "Atan", "transcendental.sinh": "Sinh", "transcendental.cosh": "Cosh",
@@ -29,7 +29,7 @@ _UNARY = {
 _BINARY = {
     "elementwise.add": "Add", "elementwise.subtract": "Sub", "elementwise.multiply": "Mul", "elementwise.divide": "Div",
     "elementwise.power": "Pow", "elementwise.float_power": "Pow", "elementwise.mul0": "Mul", "elementwise.div0": "Div",
-    "elementwise._both0": "Mul", "pieces.maximum": "Max", "pieces.minimum": "Min", "linalg.matmul": "MatMul",
+    "elementwise._both0": "Mul", "pieces.fmax": "Max", "pieces.fmin": "Min", "pieces.maximum": "Max", "pieces.minimum": "Min", "linalg.matmul": "MatMul",
 }  # fmt: skip
 _COMPARE = {
     "equal": "Equal", "less": "Less", "less_equal": "LessOrEqual", "greater": "Greater",
@@ -119,6 +119,37 @@ def _floor_divide(g: Graph, step: Step) -> Any:
 def _remainder(g: Graph, step: Step) -> Any:
     x, y = inputs(g, step, 2)
     return g("Sub", x, g("Mul", y, g("Floor", g("Div", x, y))))
+
+
+@emits("ops.elementwise.fmod")
+def _fmod(g: Graph, step: Step) -> Any:
+    return g("Mod", *inputs(g, step, 2), fmod=1)
+
+
+@emits("ops.pieces.trunc")
+def _trunc(g: Graph, step: Step) -> Any:
+    (x,) = inputs(g, step)
+    return g("Mul", g("Sign", x), g("Floor", g("Abs", x)))
+
+
+@emits("ops.pieces.round")
+def _round(g: Graph, step: Step) -> Any:
+    (x,) = inputs(g, step, 1)
+    scale = g.number(10.0 ** step.args[1], step.out.dtype)
+    return g("Round", x) if not step.args[1] else g("Div", g("Round", g("Mul", x, scale)), scale)
+
+
+@emits("ops.transcendental.hypot")
+def _hypot(g: Graph, step: Step) -> Any:
+    x, y = inputs(g, step)
+    return g("Sqrt", g("Add", g("Mul", x, x), g("Mul", y, y)))
+
+
+@emits("ops.transcendental.logaddexp")
+def _logaddexp(g: Graph, step: Step) -> Any:
+    """max(x, y) + ln(1 + e^−|x − y|)."""
+    x, y = inputs(g, step)
+    return g("Add", g("Max", x, y), g("Softplus", g("Neg", g("Abs", g("Sub", x, y)))))
 
 
 @emits("ops.elementwise._keep")

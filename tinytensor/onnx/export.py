@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from tinytensor import __version__
 from tinytensor.graph import no_grad
 from tinytensor.io import check_writable, replacing
 from tinytensor.nn.module import Module
-from tinytensor.onnx import elementwise, layers, shapes  # noqa: F401  (they fill the table)
+from tinytensor.onnx import elementwise, layers, sequences, shapes  # noqa: F401  (they fill the table)
 from tinytensor.onnx.graph import Graph, NodeOf
 from tinytensor.onnx.program import Size, Step, Symbol, merged
 from tinytensor.onnx.table import EMITTERS
@@ -23,8 +24,9 @@ from tinytensor.trees import flatten
 
 __all__ = ["export", "to_model"]
 
-#: How many examples the two runs have that find out what follows the size of the batch.
-_SIZES = (2, 3)
+#: How many examples more the second run has, which finds out what follows the size of the batch. With one more, the
+#: output of a convolution with stride 2 along an open axis could seem to have a fixed length.
+_MORE = 12
 
 
 def export(
@@ -35,7 +37,7 @@ def export(
     opset: int = 17,
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
-    batch_axis: int | None | Sequence[int | None] = 0,
+    batch_axis: int | Sequence[int | None] | None = 0,
 ) -> Path:
     """Write a model as an ONNX file, which other programs run: onnxruntime, browsers, phones.   (``torch.onnx.export``)
 
@@ -76,7 +78,7 @@ def to_model(
     opset: int = 17,
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
-    batch_axis: int | None | Sequence[int | None] = 0,
+    batch_axis: int | Sequence[int | None] | None = 0,
 ) -> Any:
     """The ``onnx.ModelProto`` that :func:`export` writes; it takes the same arguments and raises the same errors.
 
@@ -113,7 +115,9 @@ def _onnx(opset: int) -> Any:
         raise ImportError("exporting to ONNX needs onnx: pip install 'tinytensor[onnx]'") from None
     newest = onnx.defs.onnx_opset_version()
     if not isinstance(opset, int) or not 17 <= opset <= newest:
-        raise ValueError(f"onnx.export: opset must be from 17 to {newest} (what the installed onnx knows), got {opset!r}")
+        raise ValueError(
+            f"onnx.export: opset must be from 17 to {newest} (what the installed onnx knows), got {opset!r}"
+        )
     return onnx
 
 
@@ -166,10 +170,12 @@ def _evaluating(model: Any, log: list[Log]) -> Iterator[None]:
         return
     found = list(model.named_modules())
     modes = [module.training for _, module in found]
-    removers = [
-        module.register_forward_hook(lambda m, i, o, name=name: log[-1].label(name or type(m).__name__))
-        for name, module in found
-    ]
+    names = {id(module): name or type(module).__name__ for name, module in found}
+
+    def done(module: Module, inputs: Any, out: Any) -> None:
+        log[-1].label(names[id(module)])
+
+    removers = [module.register_forward_hook(done) for _, module in found]
     try:
         model.eval()
         yield
@@ -193,20 +199,23 @@ def _run(model: Any, arrays: list[Any], logs: list[Log]) -> tuple[list[Traced], 
     return inputs, found
 
 
+def _longer(arrays: list[Any], axes: list[int | None], n: int) -> list[Any]:
+    """The examples with ``n`` along the open axes, repeated as needed."""
+    return [x if a is None else np.take(x, np.arange(n) % x.shape[a], a) for x, a in zip(arrays, axes, strict=True)]
+
+
 def _traced(model: Any, arrays: list[Any], axes: list[int | None]) -> tuple[list[Step], list[Symbol], list[Any]]:
     """Two runs, at two sizes of the batch, as one program; one run if there is no batch."""
-    sizes = _SIZES if any(a is not None for a in axes) else (0, 1)
+    n = max([2, *[x.shape[a] for x, a in zip(arrays, axes, strict=True) if a is not None]])
+    sizes = [n] if all(a is None for a in axes) else [n, n + _MORE]
     logs: list[Log] = []
     try:
         with _evaluating(model, logs):
-            runs = [
-                _run(model, [x if a is None else np.take(x, np.arange(n) % x.shape[a], a) for x, a in zip(arrays, axes, strict=True)], logs)
-                for n in (sizes if sizes == _SIZES else (0,))
-            ]  # fmt: skip
+            runs = [_run(model, _longer(arrays, axes, k), logs) for k in sizes]
     except Deferred as error:
         raise TypeError(str(error)) from None
     (ins, outs), (ins2, outs2) = runs[0], runs[-1]
-    steps, results, merger = merged(logs[0], logs[-1], (outs, outs2), *sizes)
+    steps, results, merger = merged(logs[0], logs[-1], (outs, outs2), n, n + _MORE)
     return steps, [merger.symbol(a, b) for a, b in zip(ins, ins2, strict=True)], list(results)
 
 
@@ -263,8 +272,6 @@ def _needed(graph: Graph, finals: list[str]) -> list[NodeOf]:
 
 def _assembled(library: Any, graph: Graph, opset: int, ins: list[Any], outs: list[Any]) -> Any:
     """The checked ModelProto."""
-    from tinytensor import __version__
-
     helper = library.helper
     kind = helper.np_dtype_to_tensor_dtype
 

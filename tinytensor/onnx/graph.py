@@ -48,9 +48,7 @@ class Graph:
             names.pop()
         outs = [self._fresh(kind) for _ in range(outputs)]
         where = f"{self.layer}/{outs[0]}" if self.layer else outs[0]
-        self.nodes.append(
-            NodeOf(kind, names, outs, where, {k: v for k, v in attributes.items() if v is not None})
-        )
+        self.nodes.append(NodeOf(kind, names, outs, where, {k: v for k, v in attributes.items() if v is not None}))
         return outs[0] if outputs == 1 else outs
 
     def _fresh(self, kind: str) -> str:

@@ -108,3 +108,12 @@ def _normalized(g: Graph, step: Step) -> Any:
     if bias is not None:
         out = g("Add", out, _shaped(g, bias, wshape, dtype))
     return [g.reshape(out, x.shape), mean, var]
+
+
+@emits("ops.normalization._root_mean_square")
+def _root_mean_square(g: Graph, step: Step) -> Any:
+    x, eps = step.args
+    dtype = step.out.dtype
+    name = g.value(x, dtype)
+    mean = g.reduce("ReduceMean", g("Mul", name, name), [x.ndim - 1], True)
+    return g("Div", name, g("Sqrt", g("Add", mean, g.number(eps, dtype))))

@@ -98,12 +98,12 @@ class Merger:
             return self.symbol(a, b)
         if type(a) is not type(b):
             raise _Differs(f"an argument is {a!r:.40} in one run, and {b!r:.40} in another")
-        if a is b:
-            return a
         if isinstance(a, (list, tuple)):
             if len(a) != len(b):
                 raise _Differs("an argument has another length when the batch has another size")
             return tuple([self.value(x, y) for x, y in zip(a, b, strict=True)])
+        if a is b:
+            return a
         if isinstance(a, slice):
             return slice(self.value(a.start, b.start), self.value(a.stop, b.stop), self.value(a.step, b.step))
         if isinstance(a, (TensorBase, np.ndarray, np.generic)):

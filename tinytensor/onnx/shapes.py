@@ -26,7 +26,13 @@ def _reshape(g: Graph, step: Step) -> Any:
     return g.reshape(g.value(step.args[0]), step.out.shape)
 
 
-@emits("ops.shape.transpose", "ops.shape.swapaxes", "ops.shape.moveaxis", "ops.shape.rollaxis", "ops.shape.matrix_transpose")
+@emits(
+    "ops.shape.transpose",
+    "ops.shape.swapaxes",
+    "ops.shape.moveaxis",
+    "ops.shape.rollaxis",
+    "ops.shape.matrix_transpose",
+)
 def _transpose(g: Graph, step: Step) -> Any:
     x, *options = step.args
     lengths = np.broadcast_to(np.float32(0), range(2, x.ndim + 2))  # the order is read off axes of different lengths
@@ -77,6 +83,37 @@ def _pad(g: Graph, step: Step) -> Any:
     x, widths, value = step.args
     before, after = zip(*widths, strict=True)
     return g("Pad", x, g.ints([*before, *after]), g.number(value, step.out.dtype))
+
+
+@emits("ops.padding._pad_places")
+def _pad_places(g: Graph, step: Step) -> Any:
+    x, _, _, places = step.args
+    name = g.value(x)
+    for axis, index in enumerate(places):
+        if index is not None:
+            name = g("Gather", name, g.value(index, np.dtype(np.int64)), axis=axis)
+    return name
+
+
+@emits("ops.shape.roll", "ops.joining.repeat")
+def _rearranged(g: Graph, step: Step) -> Any:
+    """What takes elements along one axis, or of all of them, by places that its own function tells."""
+    x, option, axis = step.args
+    if isinstance(axis, tuple) or (isinstance(option, tuple) and step.name == "roll"):
+        raise NotImplementedError("several axes")
+    lengths = x.shape if axis is None else (x.shape[axis],)
+    if any(isinstance(n, Size) for n in lengths):
+        raise NotImplementedError("the axis of the batch")
+    places = getattr(np, step.name)(np.arange(int(np.prod(lengths))), option)
+    name = g.value(x) if axis is not None else g("Reshape", x, g.ints([-1]))
+    name = g("Gather", name, g.value(places, np.dtype(np.int64)), axis=axis or 0)
+    return g.reshape(name, step.out.shape) if axis is None else name
+
+
+@emits("ops.diagonals.tril", "ops.diagonals.triu")
+def _triangle(g: Graph, step: Step) -> Any:
+    x, k = step.args
+    return g("Trilu", x, g.number(k, np.int64), upper=int(step.name == "triu"))
 
 
 # ------------------------------------------------------------------------------------------------------------ indexing
@@ -159,6 +196,15 @@ def _reduction(g: Graph, step: Step) -> Any:
     return g.reduce(kind, g.value(x, step.out.dtype), _axes(axis, x.ndim), keepdims)
 
 
+@emits("ops.norms.norm", "ops.norms.vector_norm")
+def _norm(g: Graph, step: Step) -> Any:
+    x, ord, axis, keepdims = step.args if step.name == "norm" else (step.args[k] for k in (0, 3, 1, 2))
+    matrix = step.name == "norm" and ord is not None and not isinstance(axis, int) and (axis or x.ndim > 1)
+    if matrix or ord not in (None, 1, 2):
+        raise NotImplementedError(f"ord={ord!r}")
+    return g.reduce("ReduceL1" if ord == 1 else "ReduceL2", g.value(x, step.out.dtype), _axes(axis, x.ndim), keepdims)
+
+
 @emits("ops.reductions.var", "ops.reductions.std")
 def _var(g: Graph, step: Step) -> Any:
     x, axis, ddof, keepdims = step.args
@@ -196,12 +242,12 @@ def _spread(g: Graph, step: Step) -> Any:
 @emits("numpy.argmax", "numpy.argmin")
 def _argmax(g: Graph, step: Step) -> Any:
     given = [a for a in step.args if not (isinstance(a, tuple) and a and isinstance(a[0], str))]
-    options = dict(a for a in step.args if isinstance(a, tuple) and a and isinstance(a[0], str))
+    options: dict[str, Any] = dict(a for a in step.args if isinstance(a, tuple) and a and isinstance(a[0], str))
     x, axis = given[0], given[1] if len(given) > 1 else options.get("axis")
     kind = "ArgMax" if step.name == "argmax" else "ArgMin"
     keepdims = int(bool(options.get("keepdims", False)))
     if axis is None:
-        return g(kind, g("Reshape", x, g.ints([-1])), axis=0, keepdims=keepdims)
+        return g.reshape(g(kind, g("Reshape", x, g.ints([-1])), axis=0, keepdims=0), step.out.shape)
     return g(kind, x, axis=axis, keepdims=keepdims)
 
 
@@ -209,6 +255,39 @@ def _argmax(g: Graph, step: Step) -> Any:
 def _einsum(g: Graph, step: Step) -> Any:
     subscripts, _, *xs = step.args
     return g("Einsum", *[g.value(x, step.out.dtype) for x in xs], equation=subscripts)
+
+
+@emits("ops.scans.cumsum")
+def _cumsum(g: Graph, step: Step) -> Any:
+    x, axis = step.args
+    name = g.value(x, step.out.dtype) if axis is not None else g("Reshape", g.value(x, step.out.dtype), g.ints([-1]))
+    return g("CumSum", name, g.number(axis or 0, np.int64))
+
+
+@emits("ops.linalg.outer")
+def _outer(g: Graph, step: Step) -> Any:
+    x, y = inputs(g, step)
+    return g("Mul", g("Reshape", x, g.ints([-1, 1])), g("Reshape", y, g.ints([-1])))
+
+
+@emits("ops.linalg._vecdot")
+def _vecdot(g: Graph, step: Step) -> Any:
+    return g.reduce("ReduceSum", g("Mul", *inputs(g, step)), [-1], False)
+
+
+@emits("ops.contraction.tensordot")
+def _tensordot(g: Graph, step: Step) -> Any:
+    x, y, axes = step.args
+    left, right = (range(x.ndim - axes, x.ndim), range(axes)) if isinstance(axes, int) else axes
+    pairs = [[n] if isinstance(n, int) else list(n) for n in (left, right)]
+    letters = [chr(97 + k) for k in range(x.ndim + y.ndim)]
+    first, second = letters[: x.ndim], letters[x.ndim :]
+    for a, b in zip(*pairs, strict=True):
+        second[b] = first[a]
+    summed = {first[a] for a in pairs[0]}
+    out = [c for c in first + second if c not in summed]
+    equation = f"{''.join(first)},{''.join(second)}->{''.join(out)}"
+    return g("Einsum", *inputs(g, step, 2), equation=equation)
 
 
 @emits("ops.linalg.inner", "ops.linalg.dot")

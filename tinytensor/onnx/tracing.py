@@ -41,7 +41,9 @@ class Log:
     def add(self, key: str, name: str, args: tuple[Any, ...], out: Any) -> Any:
         """Write a call down; its results, which are tensors, come back as stand-ins."""
         several = isinstance(out, tuple)
-        outs = [Traced(o._data if isinstance(o, TensorBase) else np.asarray(o), self) for o in (out if several else (out,))]
+        outs = [
+            Traced(o._data if isinstance(o, TensorBase) else np.asarray(o), self) for o in (out if several else (out,))
+        ]
         self.calls.append(Call(key, name, args, outs))
         if not several:
             return outs[0]
@@ -90,7 +92,8 @@ def _record(op: Signature, apply: Callable[..., Any], args: tuple[Any, ...]) -> 
     if not isinstance(op, Op):
         if apply is None:
             raise Deferred(f"onnx: {op.name} asks for the values of its arguments, which are not known in an export")
-        return _constant(apply, args, {})
+        named = zip(op.params[1:], args[1:], strict=False)
+        return _constant(apply, args[:1], {key: x for key, x in named if x is not None and x is not False})
     with no_grad():
         out = apply(*_plain(args))
     return found.tracer.add(op.key, op.name, args, out)

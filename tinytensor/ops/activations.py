@@ -151,7 +151,21 @@ def _horner(z: Any, coefficients: tuple[float, ...]) -> Any:
     return out
 
 
+# erf z = z A(z²)/B(z²) for |z| ≤ 4, where it is ±1 in float32: Eigen's coefficients, 2e-7 off at most.
+_A = (-2.72614225801306e-10, 2.77068142495902e-08, -2.10102402082508e-06, -5.69250639462346e-05, -7.34990630326855e-04,
+      -2.95459980854025e-03, -1.60960333262415e-02)  # fmt: skip
+_B = (-1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03, -7.37332916720468e-03, -1.42647390514189e-02)
+
+
 def _cdf_block(x: Any) -> Any:
+    if x.dtype == np.float32:
+        z = np.clip(x * np.float32(_SQRT1_2), -4, 4)
+        square = z * z
+        z *= _horner(square, _A)
+        z /= _horner(square, _B)
+        z *= 0.5
+        z += 0.5
+        return z
     z = np.absolute(x) * _SQRT1_2
     near = z <= 1
     if near.all():

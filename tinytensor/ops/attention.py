@@ -39,38 +39,35 @@ def _weights(q: Any, k: Any, mask: Any, scale: float) -> Any:
     p = np.matmul(q * scale, k.swapaxes(-1, -2))
     if mask is not None:
         p = p + mask
-    if p.shape[-1] == 0:
-        return p
-    top = np.maximum.reduce(p, -1, keepdims=True)
-    if mask is not None and np.isneginf(top).any():  # nothing to look at: no weights, instead of 0/0
-        top = np.where(np.isneginf(top), 0, top)
-        p = np.exp(p - top)
-        total = np.add.reduce(p, -1, keepdims=True)
-        return p / np.where(total == 0, 1, total)
-    p -= top
+    p -= np.maximum.reduce(p, -1, keepdims=True, initial=np.finfo(p.dtype).min)  # finite, if all places are masked
     np.exp(p, out=p)
-    p /= np.add.reduce(p, -1, keepdims=True)
+    total = np.add.reduce(p, -1, keepdims=True)
+    p /= total if mask is None else np.maximum(total, 0.5, out=total)  # at least 1, or 0 where all places are masked
     return p
 
 
-def _of_heads(g: Any, gp: Any, q: Any, k: Any, v: Any, p: Any, kept: Any, scale: float) -> tuple[Any, Any, Any, Any]:
+def _of_heads(
+    g: Any, gp: Any, q: Any, k: Any, v: Any, p: Any, kept: Any, scale: float, into: Any = (None, None, None)
+) -> tuple[Any, Any, Any, Any]:
     """∂L/∂v = pᵀ g and ∂L/∂scores = p (ĝ − Σ ĝ p) with ĝ = g vᵀ, of which q, k and the mask take their parts."""
     gv = d = None
     if g is not None:
         used = p if kept is None else p * kept
-        gv = np.matmul(used.swapaxes(-1, -2), g)
+        gv = np.matmul(used.swapaxes(-1, -2), g, out=into[2])
         d = np.matmul(g, v.swapaxes(-1, -2))
         d = d if kept is None else d * kept
     if gp is not None:
         d = gp if d is None else d + gp
     d = p * d
-    d = d - p * np.sum(d, axis=-1, keepdims=True)
+    d = d - p * np.add.reduce(d, axis=-1, keepdims=True)
     scaled = d * scale
-    return np.matmul(scaled, k), np.matmul(scaled.swapaxes(-1, -2), q), np.zeros_like(v) if gv is None else gv, d
+    gq, gk = np.matmul(scaled, k, out=into[0]), np.matmul(scaled.swapaxes(-1, -2), q, out=into[1])
+    return gq, gk, np.zeros_like(v) if gv is None else gv, d
 
 
 def _rule(g: Any, q: Any, k: Any, v: Any, out: Any, kept: Any, scale: float) -> Any:
-    return _of_heads(*g, q, k, v, out[1], kept, scale)
+    gy, gp = g
+    return _of_heads(gy, gp, q, k, v, out[1], kept, scale)
 
 
 @primitive(inputs=("q", "k", "v", "mask"), outputs=True, broadcasts=True, joint=_rule)
@@ -108,6 +105,9 @@ def _packed_rule(g: Any, x: Any, out: Any, kept: Any, heads: int, scale: float, 
     q, k, v = split(x, heads, batch_first)
     if gy is not None:
         gy = gy.reshape(*x.shape[:-1], heads, v.shape[-1]).transpose(_APART[x.ndim, batch_first])
+    if type(gy) is np.ndarray and type(x) is np.ndarray and (gp is None or type(gp) is np.ndarray):
+        gx = np.empty(x.shape, x.dtype)
+        return gx, _of_heads(gy, gp, q, k, v, out[1], kept, scale, split(gx, heads, batch_first))[3]
     *gqkv, gmask = _of_heads(gy, gp, q, k, v, out[1], kept, scale)
     return np.stack(gqkv).transpose(_FROM[x.ndim, batch_first]).reshape(x.shape), gmask
 

@@ -99,7 +99,7 @@ def tensordot(x: Operand, y: Operand, axes: Any = 2) -> Tensor:
 # ------------------------------------------------------------------------------------------------------------- einsum
 
 
-_MANY = 100_000  # products, from which on it pays to look for matrix products in backward
+_MANY = 100_000  # products, from which on it pays to look for matrix products
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -142,12 +142,7 @@ def _einsum_rule(g: Any, i: int, others: Any, subscripts: str, optimize: Any, xs
     labels = "".join(dict.fromkeys(own))
     known = "".join([c for c in labels if c in result or any(c in term for term in rest)])
     arrays = [x for k, x in enumerate(others) if k != i]
-    if (
-        not optimize
-        and math.prod({c: n for t, s in zip(terms, xs_shape, strict=True) for c, n in zip(t, s, strict=True)}.values())
-        > _MANY
-    ):
-        optimize = True
+    optimize = optimize or _many(terms, xs_shape)
     out = np.einsum(",".join([result, *rest]) + "->" + known, g, *arrays, optimize=optimize)
     size = dict(zip(own, shape, strict=True))
     have = dict(zip(known, out.shape, strict=True))
@@ -165,8 +160,17 @@ def _einsum_rule(g: Any, i: int, others: Any, subscripts: str, optimize: Any, xs
     return scatter(out, tuple([along[c] for c in own]), shape)
 
 
+def _many(terms: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> bool:
+    """Whether there are so many products that it pays to look for matrix products."""
+    size = {c: n for t, s in zip(terms, shapes, strict=True) for c, n in zip(t, s, strict=True)}
+    return math.prod(size.values()) > _MANY
+
+
 @primitive(broadcasts=True, xs=_einsum_rule)
 def _einsum(subscripts: str, optimize: Any, *xs: Any) -> Any:
+    if not optimize and len(xs) > 1 and math.prod([np.size(x) for x in xs]) > _MANY:  # at most so many products
+        shapes = [np.shape(x) for x in xs]
+        optimize = _many(_explicit(subscripts, tuple(map(len, shapes)))[0], shapes)
     return np.einsum(subscripts, *xs, optimize=optimize)
 
 
@@ -193,7 +197,8 @@ def einsum(subscripts: str | Any, *operands: Any, optimize: Any = False, **refus
     """Sums of products named by index letters: all of NumPy's, string form or lists.   (:func:`numpy.einsum`)
 
     Repeated, omitted and implicit indices and the ellipsis are understood. ``optimize=True`` finds a cheaper order of
-    contraction, in backward too.
+    contraction, in backward too; with more than 100,000 products it is looked for anyway (then sums run in another
+    order than NumPy's by default).
 
     >>> import tinytensor as tt
     >>> x, y = tt.tensor([[1.0, 2.0], [3.0, 4.0]]), tt.tensor([1.0, 1.0])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor.ops.indexing import _add_taken
-from tinytensor.primitive import TensorBase, primitive
+from tinytensor.primitive import Deferred, TensorBase, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -75,4 +75,8 @@ def embedding(x: Any, weight: Operand, padding_idx: int | None = None) -> Tensor
         if not -n <= padding_idx < n:
             raise ValueError(f"embedding: padding_idx must lie within the {n} rows, got {padding_idx}")
         padding_idx %= n
-    return _embedding(table, checked_classes(x, n, "embedding", "indices"), padding_idx)
+    try:  # noqa: SIM105
+        x = checked_classes(x, n, "embedding", "indices")
+    except Deferred:  # numbers that are not known yet, of a model that is being exported
+        pass
+    return _embedding(table, x, padding_idx)

@@ -2,7 +2,8 @@
 
 x is (T, N, in), states are (N, H), weights PyTorch's: w_ih (gates·H, in), w_hh (gates·H, H), biases (gates·H,). All
 inputs are projected by one product of matrices before the first step, and all weights' gradients are one product after the
-last. What a step of the backward pass multiplies by is made for all steps at once, before it begins.
+last. What a step of the backward pass multiplies by is made for all steps at once, before it begins. In memory the batch
+comes last, (T, gates, H, N), so that what is done to a gate runs over consecutive numbers.
 
 ``mask`` (T, N, 1) says which steps exist: elsewhere the output is 0 and the state stays as it was, so that the last state
 is that of each sequence's own end. ``reverse`` reads the sequence from its end.
@@ -94,64 +95,75 @@ def _recorded(
 
 
 def _all_arrays(g: Any, *inputs: Any) -> bool:
-    return all(c is None or type(c) is np.ndarray for c in g) and all(x is None or type(x) is np.ndarray for x in inputs)
+    return all(c is None or type(c) is np.ndarray for c in g) and all(
+        x is None or type(x) is np.ndarray for x in inputs
+    )
 
 
 # ------------------------------------------------------------------------------------- what the three have in common
 
 
-def _projected(x: Any, w_ih: Any, *biases: Any) -> Any:
-    """x w_ihᵀ and the biases, of all steps."""
-    out = np.matmul(np.ascontiguousarray(x).reshape(-1, x.shape[2]), w_ih.T)
-    for bias in biases:
-        if bias is not None:
-            out += bias
-    return out.reshape(*x.shape[:2], len(w_ih))
-
-
-def _history(state: Any, steps: int, dtype: Any) -> Any:
-    """Room for the states before and after each step, the first one filled in."""
-    states = np.empty((steps + 1, *state.shape), dtype)
-    states[0] = state
-    return states
+def _contiguous(x: Any, reverse: bool) -> Any:
+    """(T, N, H) as (T, H, N), contiguous, in the order of computation; None stays so."""
+    return None if x is None else np.ascontiguousarray((x[::-1] if reverse else x).transpose(0, 2, 1))
 
 
 def _visible(hs: Any, mask: Any, reverse: bool) -> Any:
-    """The outputs, in the order of time: states after each step, 0 where there was none."""
-    y = hs[1:] if mask is None else hs[1:] * mask
-    return y[::-1] if reverse else y
+    """The outputs (T, N, H), in the order of time, of the states (T + 1, H, N): 0 where there was no step."""
+    y = (hs[:0:-1] if reverse else hs[1:]).transpose(0, 2, 1)
+    return y.copy() if mask is None else np.ascontiguousarray(y * mask)
 
 
 def _cotangent(gy: Any, mask: Any, reverse: bool) -> Any:
-    """That of the states after each step, in the order of computation."""
-    if gy is None:
-        return None
-    gy = gy if mask is None else gy * mask
-    return gy[::-1] if reverse else gy
+    """That of the states after each step, (T, H, N)."""
+    return None if gy is None else _contiguous(gy if mask is None else gy * mask, reverse)
+
+
+def _projected(x: Any, w_ih: Any, bias: Any, reverse: bool) -> Any:
+    """w_ih x and the bias, of all steps: (T, gates·H, N)."""
+    out = np.matmul(w_ih, (x[::-1] if reverse else x).transpose(0, 2, 1))
+    if bias is not None:
+        out += bias[:, None]
+    return out
+
+
+def _history(state: Any, steps: int, dtype: Any) -> Any:
+    """Room for the states (H, N) before and after each step, the first one filled in."""
+    states = np.empty((steps + 1, *state.shape[::-1]), dtype)
+    states[0] = state.T
+    return states
 
 
 def _start(g: Any, like: Any) -> Any:
-    return np.zeros_like(like) if g is None else np.array(g)
+    return np.zeros_like(like) if g is None else np.array(g.T, order="C")
+
+
+def _sum(a: Any, b: Any) -> Any:
+    return a if b is None else b if a is None else a + b
 
 
 def _gradients(of_x: Any, of_h: Any, x: Any, w_ih: Any, hs: Any, reverse: bool, states: Any, needs: Any) -> list[Any]:
-    """From those of what the gates are computed from, (T, N, gates·H): one product of matrices for each input."""
-    rows = of_x.shape[0] * of_x.shape[1]
-    flat_x, flat_h = of_x.reshape(rows, -1), of_h.reshape(rows, -1)
-    n = len(states)
+    """From those of what the gates are computed from, (T, gates, H, N): one product of matrices for each input."""
+    steps, batch = x.shape[:2]
+
+    def flat(pre: Any) -> Any:
+        return pre.transpose(1, 2, 0, 3).reshape(-1, steps * batch)
+
+    n, from_x = len(states), flat(of_x)
+    from_h = from_x if of_h is of_x else flat(of_h) if needs[2 + n] or needs[4 + n] else None
     gx = gw = gr = gb = gc = None
     if needs[0]:
-        gx = np.matmul(flat_x, w_ih).reshape(x.shape)
+        gx = np.matmul(from_x.T, w_ih).reshape(x.shape)
         gx = np.ascontiguousarray(gx[::-1]) if reverse else gx
     if needs[1 + n]:
-        gw = np.matmul(flat_x.T, np.ascontiguousarray(x[::-1] if reverse else x).reshape(rows, -1))
+        gw = np.matmul(from_x, np.ascontiguousarray(x[::-1] if reverse else x).reshape(steps * batch, -1))
     if needs[2 + n]:
-        gr = np.matmul(flat_h.T, hs[:-1].reshape(rows, -1))
+        gr = np.matmul(from_h, hs[:-1].transpose(0, 2, 1).reshape(steps * batch, -1))
     if needs[3 + n]:
-        gb = np.add.reduce(flat_x, 0)
+        gb = np.add.reduce(from_x, 1)
     if needs[4 + n]:
-        gc = np.add.reduce(flat_h, 0)
-    return [gx, *states, gw, gr, gb, gc]
+        gc = np.add.reduce(from_h, 1)
+    return [gx, *[state.T for state in states], gw, gr, gb, gc]
 
 
 # ---------------------------------------------------------------------------------------------------------------- RNN
@@ -159,24 +171,23 @@ def _gradients(of_x: Any, of_h: Any, x: Any, w_ih: Any, hs: Any, reverse: bool, 
 
 def _rnn_rule(g: Any, x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, out: Any, mask: Any, reverse: bool,
               activation: str, needs: Any) -> list[Any]:  # fmt: skip
-    """∂/∂a = ∂/∂h′ · act′(a), and ∂/∂h = ∂/∂a · w_hh goes on to the step before."""
+    """∂/∂a = ∂/∂h′ · act′(a), and ∂/∂h = w_hhᵀ ∂/∂a goes on to the step before."""
     inputs = (x, h, w_ih, w_hh, b_ih, b_hh)
     if not _all_arrays(g, *inputs):
         return _recorded(_rnn_step, g, inputs, 1, mask, reverse, needs, activation)
     (gy, gh, _), hs = g, out[2]
-    gy, mask = _cotangent(gy, mask, reverse), mask if mask is None or not reverse else mask[::-1]
+    gy, exists = _cotangent(gy, mask, reverse), _contiguous(mask, reverse)
     pre: Any = 1 - np.square(hs[1:]) if activation == "tanh" else (hs[1:] > 0).astype(hs.dtype)
-    stay = None
-    if mask is not None:
-        pre *= mask
-        stay = ~mask
-    dh = _start(gh, hs[0])
+    if exists is not None:
+        pre *= exists
+    dh, w = _start(gh, hs[0]), w_hh.T
     for t in range(len(pre) - 1, -1, -1):
         if gy is not None:
             dh += gy[t]
         pre[t] *= dh
-        before = np.matmul(pre[t], w_hh)
-        dh = before if stay is None else before + dh * stay[t]
+        before = np.matmul(w, pre[t])
+        dh = before if exists is None else before + dh * ~exists[t]
+    pre = pre[:, None]
     return _gradients(pre, pre, x, w_ih, hs, reverse, (dh,), needs)
 
 
@@ -184,18 +195,17 @@ def _rnn_rule(g: Any, x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any
 def _rnn(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, mask: Any, reverse: bool, activation: str) -> Any:
     if x.dtype == object:
         return *_unrolled(_rnn_step, x, (h,), (w_ih, w_hh, b_ih, b_hh), mask, reverse, activation), None
-    pre = _projected(x[::-1] if reverse else x, w_ih, b_ih, b_hh)
-    hs, w = _history(h, len(x), pre.dtype), w_hh.T
-    exists = mask if mask is None or not reverse else mask[::-1]
+    pre = _projected(x, w_ih, _sum(b_ih, b_hh), reverse)
+    hs, exists = _history(h, len(x), pre.dtype), _contiguous(mask, reverse)
     for t, a in enumerate(pre):
-        a += np.matmul(hs[t], w)
+        a += np.matmul(w_hh, hs[t])
         if activation == "tanh":
             np.tanh(a, out=hs[t + 1])
         else:
             np.maximum(a, 0, out=hs[t + 1])
         if exists is not None:
             np.copyto(hs[t + 1], hs[t], where=~exists[t])
-    return _visible(hs, exists, reverse), hs[-1].copy(), hs
+    return _visible(hs, mask, reverse), hs[-1].T.copy(), hs
 
 
 def rnn(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None, mask: Any = None, reverse: bool = False,
@@ -218,30 +228,42 @@ def _lstm_rule(g: Any, x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, b_ih: Any, 
     if not _all_arrays(g, *inputs):
         return _recorded(_lstm_step, g, inputs, 2, mask, reverse, needs)
     (gy, gh, gc, *_), (_, _, _, hs, cs, gates, tanh_c) = g, out
-    gy, mask = _cotangent(gy, mask, reverse), mask if mask is None or not reverse else mask[::-1]
-    i, f, new, o = (gates[:, :, k] for k in range(4))
-    pre = gates * (1 - gates)  # becomes the gradient of what the gates are computed from
-    pre[:, :, 0] *= new
-    pre[:, :, 1] *= cs[:-1]
-    np.multiply(1 - np.square(new), i, out=pre[:, :, 2])
-    pre[:, :, 3] *= tanh_c
-    to_c = o * (1 - np.square(tanh_c))
-    stay = None
-    if mask is not None:
-        pre *= mask[..., None]
-        to_c *= mask
-        f, stay = np.where(mask, f, 1), ~mask
-    dh, dc = _start(gh, hs[0]), _start(gc, cs[0])
+    gy, exists = _cotangent(gy, mask, reverse), _contiguous(mask, reverse)
+    pre, to_c = _lstm_factors(gates, cs, tanh_c)
+    f = gates[:, 1]
+    if exists is not None:
+        pre *= exists[:, None]
+        to_c *= exists
+        f = np.where(exists, f, 1)
+    dh, dc, w = _start(gh, hs[0]), _start(gc, cs[0]), w_hh.T
+    part = np.empty_like(dh)
     for t in range(len(pre) - 1, -1, -1):
         if gy is not None:
             dh += gy[t]
-        dc += dh * to_c[t]
-        pre[t, :, :3] *= dc[:, None]
-        pre[t, :, 3] *= dh
+        dc += np.multiply(dh, to_c[t], out=part)
+        pre[t, :3] *= dc
+        pre[t, 3] *= dh
         dc *= f[t]
-        before = np.matmul(pre[t].reshape(len(dh), -1), w_hh)
-        dh = before if stay is None else before + dh * stay[t]
+        before = np.matmul(w, pre[t].reshape(w.shape[1], -1))
+        dh = before if exists is None else before + dh * ~exists[t]
     return _gradients(pre, pre, x, w_ih, hs, reverse, (dh, dc), needs)
+
+
+def _lstm_factors(gates: Any, cs: Any, tanh_c: Any) -> tuple[Any, Any]:
+    """∂c′/∂ of what i, f and g are computed from, ∂h′/∂ of what o is computed from; and ∂h′/∂c′."""
+    i, _, new, o = (gates[:, k] for k in range(4))
+    pre = 1 - gates
+    pre *= gates
+    pre[:, 0] *= new
+    pre[:, 1] *= cs[:-1]
+    pre[:, 3] *= tanh_c
+    slope = np.multiply(new, new, out=pre[:, 2])
+    np.subtract(1, slope, out=slope)
+    slope *= i
+    to_c = np.square(tanh_c)
+    np.subtract(1, to_c, out=to_c)
+    to_c *= o
+    return pre, to_c
 
 
 @primitive(inputs=("x", "h", "c", "w_ih", "w_hh", "b_ih", "b_hh"), outputs=True, joint=_lstm_rule)
@@ -249,28 +271,27 @@ def _lstm(x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, ma
     """σ(a) = ½ tanh(a/2) + ½, so that one call of tanh makes all four gates."""
     if x.dtype == object:
         return *_unrolled(_lstm_step, x, (h, c), (w_ih, w_hh, b_ih, b_hh), mask, reverse), None, None, None, None
-    pre = _projected(x[::-1] if reverse else x, w_ih, b_ih, b_hh)
-    (steps, batch), n = pre.shape[:2], w_hh.shape[1]
-    scale = np.full(4 * n, 0.5, pre.dtype)
+    (steps, batch, _), n = x.shape, w_hh.shape[1]
+    scale = np.full((4 * n, 1), 0.5, w_hh.dtype)
     scale[2 * n : 3 * n] = 1
-    shift, w = 1 - scale, (w_hh * scale[:, None]).T
-    pre *= scale
+    shift, w, bias = 1 - scale, w_hh * scale, _sum(b_ih, b_hh)
+    pre = _projected(x, w_ih * scale, None if bias is None else bias * scale[:, 0], reverse)
     hs, cs = _history(h, steps, pre.dtype), _history(c, steps, pre.dtype)
-    gates, tanh_c = pre.reshape(steps, batch, 4, n), np.empty((steps, batch, n), pre.dtype)
-    exists = mask if mask is None or not reverse else mask[::-1]
+    gates, tanh_c = pre.reshape(steps, 4, n, batch), np.empty((steps, n, batch), pre.dtype)
+    exists, part = _contiguous(mask, reverse), np.empty((n, batch), pre.dtype)
     for t, a in enumerate(pre):
-        a += np.matmul(hs[t], w)
+        a += np.matmul(w, hs[t])
         np.tanh(a, out=a)
         a *= scale
         a += shift
-        i, f, new, o = (gates[t, :, k] for k in range(4))
+        i, f, new, o = gates[t]
         after = np.multiply(f, cs[t], out=cs[t + 1])
-        after += i * new
+        after += np.multiply(i, new, out=part)
         np.multiply(o, np.tanh(after, out=tanh_c[t]), out=hs[t + 1])
         if exists is not None:
             np.copyto(hs[t + 1], hs[t], where=~exists[t])
             np.copyto(after, cs[t], where=~exists[t])
-    return _visible(hs, exists, reverse), hs[-1].copy(), cs[-1].copy(), hs, cs, gates, tanh_c
+    return _visible(hs, mask, reverse), hs[-1].T.copy(), cs[-1].T.copy(), hs, cs, gates, tanh_c
 
 
 def lstm(x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None, mask: Any = None,
@@ -279,7 +300,7 @@ def lstm(x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: A
 
     i, f, o are sigmoids, g a tanh of w_ih x + b_ih + w_hh h + b_hh, in the order i, f, g, o. See :class:`tinytensor.nn.LSTM`.
     """
-    return _lstm(x, h, c, w_ih, w_hh, b_ih, b_hh, mask, reverse)[:3]  # type: ignore[no-any-return]
+    return _lstm(x, h, c, w_ih, w_hh, b_ih, b_hh, mask, reverse)[:3]
 
 
 # ---------------------------------------------------------------------------------------------------------------- GRU
@@ -292,47 +313,48 @@ def _gru_rule(g: Any, x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any
     if not _all_arrays(g, *inputs):
         return _recorded(_gru_step, g, inputs, 1, mask, reverse, needs)
     (gy, gh, *_), (_, _, hs, gates, from_h) = g, out
-    gy, mask = _cotangent(gy, mask, reverse), mask if mask is None or not reverse else mask[::-1]
-    r, z, new = (gates[:, :, k] for k in range(3))
-    pre = np.empty((*hs[1:].shape[:2], 4, hs.shape[2]), hs.dtype)  # r, z, what h gives to the new state, the new state
-    np.multiply(1 - z, 1 - np.square(new), out=pre[:, :, 3])
-    np.multiply(pre[:, :, 3], r, out=pre[:, :, 2])
-    np.multiply(pre[:, :, 2], from_h * (1 - r), out=pre[:, :, 0])
-    np.multiply(hs[:-1] - new, z * (1 - z), out=pre[:, :, 1])
-    if mask is not None:
-        pre *= mask[..., None]
-        z = np.where(mask, z, 1)
-    dh = _start(gh, hs[0])
+    gy, exists = _cotangent(gy, mask, reverse), _contiguous(mask, reverse)
+    r, z, new = (gates[:, k] for k in range(3))
+    pre = np.empty((len(hs) - 1, 4, *hs.shape[1:]), hs.dtype)  # r, z, what h gives to the new state, the new state
+    np.multiply(1 - z, 1 - np.square(new), out=pre[:, 3])
+    np.multiply(pre[:, 3], r, out=pre[:, 2])
+    np.multiply(pre[:, 2], from_h * (1 - r), out=pre[:, 0])
+    np.multiply(hs[:-1] - new, z * (1 - z), out=pre[:, 1])
+    if exists is not None:
+        pre *= exists[:, None]
+        z = np.where(exists, z, 1)
+    dh, w = _start(gh, hs[0]), w_hh.T
     for t in range(len(pre) - 1, -1, -1):
         if gy is not None:
             dh += gy[t]
-        pre[t] *= dh[:, None]
+        pre[t] *= dh
         dh *= z[t]
-        dh += np.matmul(pre[t, :, :3].reshape(len(dh), -1), w_hh)
-    return _gradients(pre[:, :, (0, 1, 3)], pre[:, :, :3], x, w_ih, hs, reverse, (dh,), needs)
+        dh += np.matmul(w, pre[t, :3].reshape(w.shape[1], -1))
+    return _gradients(pre[:, (0, 1, 3)], pre[:, :3], x, w_ih, hs, reverse, (dh,), needs)
 
 
 @primitive(inputs=("x", "h", "w_ih", "w_hh", "b_ih", "b_hh"), outputs=True, joint=_gru_rule)
 def _gru(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, mask: Any, reverse: bool) -> Any:
+    """The sigmoids by tanh, as in :func:`_lstm`."""
     if x.dtype == object:
         return *_unrolled(_gru_step, x, (h,), (w_ih, w_hh, b_ih, b_hh), mask, reverse), None, None, None
-    pre = _projected(x[::-1] if reverse else x, w_ih, b_ih)
-    (steps, batch), n = pre.shape[:2], w_hh.shape[1]
-    hs, w = _history(h, steps, pre.dtype), w_hh.T
-    gates, from_h = pre.reshape(steps, batch, 3, n), np.empty((steps, batch, n), pre.dtype)
-    exists = mask if mask is None or not reverse else mask[::-1]
+    (steps, batch, _), n = x.shape, w_hh.shape[1]
+    pre = _projected(x, w_ih, b_ih, reverse)
+    hs, exists = _history(h, steps, pre.dtype), _contiguous(mask, reverse)
+    gates, from_h = pre.reshape(steps, 3, n, batch), np.empty((steps, n, batch), pre.dtype)
+    bias = None if b_hh is None else b_hh[:, None]
     for t, a in enumerate(pre):
-        of_h = np.matmul(hs[t], w)
-        if b_hh is not None:
-            of_h += b_hh
-        both = a[:, : 2 * n]
-        both += of_h[:, : 2 * n]
-        both *= 0.5  # the sigmoid by tanh
+        of_h = np.matmul(w_hh, hs[t])
+        if bias is not None:
+            of_h += bias
+        both = a[: 2 * n]
+        both += of_h[: 2 * n]
+        both *= 0.5
         np.tanh(both, out=both)
         both += 1
         both *= 0.5
-        r, z, new = (gates[t, :, k] for k in range(3))
-        from_h[t] = of_h[:, 2 * n :]
+        r, z, new = gates[t]
+        from_h[t] = of_h[2 * n :]
         new += r * from_h[t]
         np.tanh(new, out=new)
         after = np.subtract(hs[t], new, out=hs[t + 1])
@@ -340,7 +362,7 @@ def _gru(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, mask: Any, 
         after += new
         if exists is not None:
             np.copyto(after, hs[t], where=~exists[t])
-    return _visible(hs, exists, reverse), hs[-1].copy(), hs, gates, from_h
+    return _visible(hs, mask, reverse), hs[-1].T.copy(), hs, gates, from_h
 
 
 def gru(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None, mask: Any = None,
@@ -349,4 +371,4 @@ def gru(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None
 
     n = tanh(W_in x + b_in + r (W_hn h + b_hn)); r and z are sigmoids; the order is r, z, n. See :class:`tinytensor.nn.GRU`.
     """
-    return _gru(x, h, w_ih, w_hh, b_ih, b_hh, mask, reverse)[:2]  # type: ignore[no-any-return]
+    return _gru(x, h, w_ih, w_hh, b_ih, b_hh, mask, reverse)[:2]

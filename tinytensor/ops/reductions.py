@@ -122,7 +122,9 @@ def _at_extreme(g: Any, x: Any, out: Any, axis: Any, where: Any = True, initial:
     if axis is None and type(g) is np.ndarray and where is True and initial is None:
         hits = x == out
         if count := np.count_nonzero(hits):
-            return np.where(hits, g / count, 0)
+            found = np.zeros(x.shape, g.dtype)
+            found[hits] = g.reshape(()) / count
+            return found
     kept = kept_shape(x.shape, axis, "max")
     out = out.reshape(kept)
     hits = np.logical_or(x == out, x != x)
@@ -320,8 +322,12 @@ def softmax(x: Operand, axis: Axis = -1) -> Tensor:
     tensor([0., 1.])
     """
     x = np.asarray(x)
-    e = np.exp(x - np.maximum.reduce(x, axis, keepdims=True, initial=None if x.size else 0))
-    return e / np.add.reduce(e, axis, keepdims=True)
+    e = np.asarray(x - np.maximum.reduce(x, axis, keepdims=True, initial=None if x.size else 0))
+    if e.dtype.kind != "f":
+        e = np.asarray(np.exp(e))
+        return e / np.add.reduce(e, axis, keepdims=True)
+    np.exp(e, e)
+    return np.divide(e, np.add.reduce(e, axis, keepdims=True), e)
 
 
 @primitive(x=lambda g, out, axis: g - np.exp(out) * np.add.reduce(g, axis=axis, keepdims=True))

@@ -416,8 +416,11 @@ def sigmoid(x: Operand) -> Tensor:
         return 1 / (1 + np.exp(-x))
     if x.dtype.kind != "f":
         x = x.astype(float)
-    e = np.exp(-np.absolute(x))
-    return np.where(x >= 0, 1, e) / (1 + e)
+    e: Any = np.asarray(np.absolute(x))  # everything in this memory: e^-|x|
+    np.exp(np.negative(e, e), e)
+    below = e + 1
+    np.maximum(e, x >= 0, out=e, casting="unsafe")  # 1 for x ≥ 0
+    return np.divide(e, below, e)
 
 
 @primitive(element="softplus", elementwise=True, x=lambda g, x: g * sigmoid(x))

@@ -92,7 +92,8 @@ class Optimizer:
         """Raise if the options of a group make no sense: asked when a group is made and before every step."""
         name = type(self).__name__
         for key in _POSITIVE:
-            if key in options and not _number(name, key, options[key]) >= 0:
+            least = -1e-9 if key == "lr" else 0.0  # a schedule that ends at 0 may miss it by rounding
+            if key in options and not _number(name, key, options[key]) >= least:
                 raise ValueError(f"{name}: {key} must not be negative, got {options[key]}")
         if "betas" in options:
             try:

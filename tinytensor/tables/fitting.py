@@ -78,7 +78,7 @@ class TableRecipe:
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """What :func:`fit` gives.
+    """What training on a table gives: see :func:`fit`.
 
     model        the network of the best epoch, with all it needs
     history      (epoch, training loss, validation loss) of every epoch
@@ -104,18 +104,20 @@ def fit(
     checkpoint: str | os.PathLike[str] | None = None,
     every: int = 1,
     resume: bool = False,
+    say: Callable[[str], None] | None = None,
 ) -> Fitted:
-    """Train a multilayer perceptron on a table; the weights of the epoch with the least validation loss are kept.
+    r"""Train a multilayer perceptron on a table; the weights of the epoch with the least validation loss are kept.
 
     ``on_epoch(epoch, training loss, validation loss)`` is called after every epoch. ``checkpoint``: a ``.safetensors`` file that is
     written after every ``every`` epochs; with ``resume`` the run goes on from it (if it is there), to weights that are bit
-    for bit those of a run that was never stopped. Raises ValueError for a checkpoint of another run or other rows,
+    for bit those of a run that was never stopped. ``say`` is told, once for each reason, if a checkpoint cannot be written,
+    and the training goes on; without it OSError is raised. Raises ValueError for a checkpoint of another run or other rows,
     DivergedError when the loss becomes infinite.
 
     >>> import pathlib, tempfile
     >>> from tinytensor import tables
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "t.csv"
-    >>> _ = path.write_text("x,y\\n" + "".join(f"{k},{2 * k + 1}\\n" for k in range(50)))
+    >>> _ = path.write_text("x,y\n" + "".join(f"{k},{2 * k + 1}\n" for k in range(50)))
     >>> table = tables.read(tables.CsvFile(path), target="y")
     >>> fitted = tables.fit(table, tables.TableRecipe(hidden=(16,), epochs=100, lr=0.03))
     >>> fitted.validation.metrics()["R2"] > 0.98
@@ -143,7 +145,7 @@ def fit(
         if on_epoch is not None:
             on_epoch(*run.history[-1])
         if checkpoint is not None and (len(run.history) % every == 0 or run.finished):
-            checkpoints.save(checkpoint, run.state())
+            run.keep(checkpoint, say)
     return run.result(rows, held, notes)
 
 
@@ -199,11 +201,13 @@ class _Run:
         self.history: list[tuple[int, float, float]] = []
         self.best = 0
         self.kept = self._weights()
+        self._said = ""
 
     def _targets(self, values: Any) -> Array:
         if isinstance(self.goal, Classes):
             return self.goal.encode(values)
-        return ((values - self.goal.mean) / self.goal.scale).astype(np.float32)[:, None]
+        standard: Array = ((values - self.goal.mean) / self.goal.scale).astype(np.float32)[:, None]
+        return standard
 
     def _weights(self) -> dict[str, Array]:
         return {name: np.array(p.data) for name, p in self.network.named_parameters()}
@@ -277,6 +281,18 @@ class _Run:
             "network": self._weights(), "kept": self.kept, "optimizer": self.optimizer.state_dict(),
         }  # fmt: skip
 
+    def keep(self, path: str | os.PathLike[str], say: Callable[[str], None] | None) -> None:
+        """Write a checkpoint."""
+        try:
+            checkpoints.save(path, self.state())
+        except OSError as error:
+            if say is None:
+                raise
+            reason = error.strerror or str(error)
+            if reason != self._said:
+                say(f"{reason}; the training goes on")
+            self._said = reason
+
     def restore(self, state: Any, name: str) -> None:
         """Go on from a state; ValueError if it is that of another run."""
         mine = self._identity()
@@ -312,7 +328,7 @@ class _Run:
         """The model with the best weights, and how good it is."""
         self.network.load_state_dict(self.kept)
         model = TableModel(self.network, self.before, self.table.target, self.goal, {})
-        tallies = []
+        tallies: list[ClassTally | QuantityTally] = []
         for batch in (rows, held):
             tallies.append(self.goal.tally())
             for start in range(0, len(batch), 10_000):
@@ -323,7 +339,8 @@ class _Run:
             file=os.path.basename(self.table.file), training_rows=len(rows), validation_rows=len(held),
             epochs=len(self.history), best_epoch=self.best, validation=metrics, recipe=options,
         )  # fmt: skip
-        return Fitted(model, self.history, self.best, *tallies, held, [*self.found.notes(), *notes])
+        training, validation = tallies
+        return Fitted(model, self.history, self.best, training, validation, held, [*self.found.notes(), *notes])
 
 
 def _shown(value: Any) -> str:

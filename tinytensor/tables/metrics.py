@@ -67,9 +67,9 @@ class ClassTally:
         """The metrics in words."""
         m = self.metrics()
         unknown = f", {self.unknown:,} of them with a class that training never saw" if self.unknown else ""
+        baseline = f"always the most frequent class: {100 * m['baseline accuracy']:.1f} %"
         return [
-            ("accuracy", f"{100 * m['accuracy']:.1f} % of {self.rows:,} rows{unknown} "
-                         f"(always the most frequent class: {100 * m['baseline accuracy']:.1f} %)"),
+            ("accuracy", f"{100 * m['accuracy']:.1f} % of {self.rows:,} rows{unknown} ({baseline})"),
             ("log loss", f"{m['log loss']:.4f} (the classes' shares: {m['baseline log loss']:.4f})"),
             ("macro F1", f"{m['macro F1']:.3f}"),
         ]  # fmt: skip
@@ -77,6 +77,8 @@ class ClassTally:
 
 class QuantityTally:
     """Errors of predicted quantities; the baseline always says the mean of the training rows.
+
+    ``unit``: what is counted in, such as the standard deviation; squares of huge numbers would overflow without it.
 
     >>> import numpy as np
     >>> from tinytensor.tables.metrics import QuantityTally
@@ -86,38 +88,37 @@ class QuantityTally:
     (0.25, 0.875)
     """
 
-    def __init__(self, mean: float) -> None:
-        self.mean = mean
+    def __init__(self, mean: float, unit: float = 1.0) -> None:
+        self.mean, self.unit = mean, unit
         self.rows = 0
         self._sums = np.zeros(5)
 
     def add(self, true: Array, predicted: Array) -> None:
         """Count some rows."""
-        error, away = predicted - true, true - self.mean
         self.rows += len(true)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
+            error, away = predicted / self.unit - true / self.unit, true / self.unit - self.mean / self.unit
             self._sums += [abs(error).sum(), (error**2).sum(), abs(away).sum(), (away**2).sum(), away.sum()]
 
     def metrics(self) -> dict[str, float]:
         """Mean absolute and root mean square error, R², and what the baseline reaches; nan without rows."""
         absolute, square, far, spread, shift = (_share(s, self.rows) for s in self._sums)
-        variance = spread - shift**2
+        variance = spread - shift * shift
         return {
-            "mean absolute error": absolute, "baseline mean absolute error": far,
-            "root mean square error": math.sqrt(square), "baseline root mean square error": math.sqrt(spread),
+            "mean absolute error": absolute * self.unit,
+            "baseline mean absolute error": far * self.unit,
+            "root mean square error": math.sqrt(square) * self.unit,
+            "baseline root mean square error": math.sqrt(spread) * self.unit,
             "R2": 1 - square / variance if variance > 0 else math.nan,
-        }  # fmt: skip
+        }
 
     def facts(self) -> list[tuple[str, str]]:
         """The metrics in words."""
         m = self.metrics()
-        return [
-            ("R²", f"{m['R2']:.3f} of {self.rows:,} rows (always the mean: 0 or less)"),
-            ("mean absolute error", f"{m['mean absolute error']:.6g} (always the mean of the training rows: "
-                                    f"{m['baseline mean absolute error']:.6g})"),
-            ("root mean square error", f"{m['root mean square error']:.6g} (always that mean: "
-                                       f"{m['baseline root mean square error']:.6g})"),
-        ]  # fmt: skip
+        facts = [("R²", f"{m['R2']:.3f} of {self.rows:,} rows (always the mean: 0 or less)")]
+        for name in ("mean absolute error", "root mean square error"):
+            facts.append((name, f"{m[name]:.6g} (always the mean of the training rows: {m['baseline ' + name]:.6g})"))
+        return facts
 
 
 def _share(part: float, whole: int) -> float:

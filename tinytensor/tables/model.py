@@ -67,7 +67,7 @@ class Quantity:
 
     def tally(self) -> QuantityTally:
         """An empty count."""
-        return QuantityTally(self.mean)
+        return QuantityTally(self.mean, self.scale)
 
     def __str__(self) -> str:
         return f"regression, mean {self.mean:.6g}, standard deviation {self.scale:.6g}"
@@ -99,16 +99,14 @@ class TableModel:
             return [self.goal.names[k] for k in scores.argmax(1).tolist()], scores
         return scores[:, 0].astype(float) * self.goal.scale + self.goal.mean, scores
 
-    def batches(
-        self, file: CsvFile, size: int = 10_000, target: bool = False, extra: tuple[str, ...] = ()
-    ) -> Iterator[Batch]:
+    def batches(self, file: CsvFile, size: int = 10_000, target: bool = False) -> Iterator[Batch]:
         """The rows of a file with the columns that are needed, found by name; ValueError if one is not there.
 
-        ``target``: the target's column too; ``extra``: more columns, as texts.
+        ``target``: the target's column too.
         """
         features = self.preprocessor.features
         file.require(features, "the model reads")
-        wanted = {**dict.fromkeys(extra, False), **features}
+        wanted = dict(features)
         if target:
             file.require([self.target], "is the model's target")
             wanted[self.target] = isinstance(self.goal, Quantity)
@@ -155,7 +153,7 @@ def count(model: TableModel, tally: ClassTally | QuantityTally, batch: Batch, fo
 
 
 def load_model(path: str | os.PathLike[str]) -> TableModel:
-    """The model that :meth:`TableModel.save` wrote.
+    r"""The model that :meth:`TableModel.save` wrote.
 
     Raises FileNotFoundError if there is no file, ValueError, in one sentence, if it holds no such model, or a damaged one:
     every number of its description is checked against the others, and against the arrays.
@@ -163,11 +161,11 @@ def load_model(path: str | os.PathLike[str]) -> TableModel:
     >>> import pathlib, tempfile
     >>> from tinytensor import tables
     >>> folder = pathlib.Path(tempfile.mkdtemp())
-    >>> _ = (folder / "t.csv").write_text("size,colour\\n" + "1,red\\n2,red\\n8,blue\\n9,blue\\n" * 10)
+    >>> _ = (folder / "t.csv").write_text("size,colour\n" + "1,red\n2,red\n8,blue\n9,blue\n" * 10)
     >>> table = tables.read(tables.CsvFile(folder / "t.csv"), target="colour")
     >>> fitted = tables.fit(table, tables.TableRecipe(hidden=(8,), epochs=60, lr=0.03))
     >>> model = tables.load_model(fitted.model.save(folder / "m.safetensors"))
-    >>> _ = (folder / "new.csv").write_text("weight,size\\n5,9\\n5,1.5\\n")
+    >>> _ = (folder / "new.csv").write_text("weight,size\n5,9\n5,1.5\n")
     >>> [model.predict(batch)[0] for batch in model.batches(tables.CsvFile(folder / "new.csv"))]
     [['blue', 'red']]
     >>> model.evaluate(tables.CsvFile(folder / "t.csv"))[0].metrics()["accuracy"]

@@ -32,7 +32,7 @@ def predict_file(
     on_rows: Callable[[int], None] | None = None,
     size: int = 10_000,
 ) -> int:
-    """Write a prediction for every row of ``file``, in its order, to the CSV file ``output``; returns how many.
+    r"""Write a prediction for every row of ``file``, in its order, to the CSV file ``output``; returns how many.
 
     The columns that the model reads are found by name, wherever they stand; others are ignored. ``keep``: columns that are
     copied before the prediction, which is called as the target is; ``probabilities``: a column ``p(class)`` for each class. ``output``
@@ -42,7 +42,7 @@ def predict_file(
     >>> import pathlib, tempfile
     >>> from tinytensor import tables
     >>> folder = pathlib.Path(tempfile.mkdtemp())
-    >>> _ = (folder / "t.csv").write_text("id,x,y\\n" + "".join(f"a{k},{k},{2 * k}\\n" for k in range(50)))
+    >>> _ = (folder / "t.csv").write_text("id,x,y\n" + "".join(f"a{k},{k},{2 * k}\n" for k in range(50)))
     >>> table = tables.read(tables.CsvFile(folder / "t.csv"), target="y", drop=["id"])
     >>> model = tables.fit(table, tables.TableRecipe(hidden=(8,), epochs=3)).model
     >>> tables.predict_file(model, tables.CsvFile(folder / "t.csv"), folder / "out.csv", keep=["id"])
@@ -95,4 +95,5 @@ def _pieces(model: TableModel, file: CsvFile, keep: Sequence[str], size: int) ->
 
 def _softmax(scores: Array) -> Array:
     e = np.exp(scores - scores.max(1, keepdims=True))
-    return e / e.sum(1, keepdims=True)
+    shares: Array = e / e.sum(1, keepdims=True)
+    return shares

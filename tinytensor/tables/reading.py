@@ -83,7 +83,7 @@ class Batch:
 
 
 class CsvFile:
-    """A table in a text file: delimiter and encoding are found out if they are not given, the header is read.
+    r"""A table in a text file: delimiter and encoding are found out if they are not given, the header is read.
 
     names       the columns, as the first line names them
     delimiter   ``,`` ``;`` tab or ``|``: what divides the first lines into equally many cells
@@ -96,7 +96,7 @@ class CsvFile:
     >>> import pathlib, tempfile
     >>> from tinytensor.tables import CsvFile
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "t.csv"
-    >>> _ = path.write_text("size;colour\\n1;red\\n;blue\\n")
+    >>> _ = path.write_text("size;colour\n1;red\n;blue\n")
     >>> file = CsvFile(path)
     >>> file.delimiter, file.names
     (';', ['size', 'colour'])
@@ -129,6 +129,10 @@ class CsvFile:
     # ------------------------------------------------------------------------------------------------- the file
 
     def _start(self) -> bytes:
+        if self.path.exists() and not self.path.is_file() and not self.path.is_dir():
+            raise ValueError(
+                f"{self.name!r} is a pipe or a device, and a table is read more than once: write it to a file"
+            )
         try:
             with open(self.path, "rb") as file:
                 start = file.read(1 << 16)
@@ -168,6 +172,8 @@ class CsvFile:
                 yield lines()
             except UnicodeDecodeError as error:
                 raise ValueError(self._undecodable(error)) from None
+            except UnicodeError as error:  # such as UTF-16 without its mark
+                raise ValueError(f"{self.name!r} is not {self.encoding.upper()} text: {error}") from None
 
     def _undecodable(self, error: UnicodeDecodeError) -> str:
         where = ""
@@ -356,7 +362,7 @@ def numbers(texts: Sequence[str], lines: Sequence[int], column: str, file: str, 
     plain = [text.replace(",", ".") for text in texts] if decimal == "," else texts
     try:
         values = np.array([float(text) if text else math.nan for text in plain])
-        if not np.isinf(values).any() and not any("_" in text for text in plain):  # float reads 1_000
+        if not np.isinf(values).any() and "_" not in "".join(plain):  # float reads 1_000
             return values
     except ValueError:
         pass

@@ -92,7 +92,7 @@ def read(
     categorical: Sequence[str] = (),
     drop: Sequence[str] = (),
 ) -> Table:
-    """Read a CSV file to train on, and decide what its columns are.
+    r"""Read a CSV file to train on, and decide what its columns are.
 
     A column whose known cells are all numbers holds numbers, every other holds categories; ``numeric`` and
     ``categorical`` overrule that. Left out, with a note: columns in ``drop``, those with no or one value, and texts of which nearly
@@ -103,7 +103,7 @@ def read(
     >>> import pathlib, tempfile
     >>> from tinytensor import tables
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "t.csv"
-    >>> _ = path.write_text("size,colour,price\\n" + "1,red,2.5\\n2,blue,3.5\\n,red,4.5\\n" * 5)
+    >>> _ = path.write_text("size,colour,price\n" + "1,red,2.5\n2,blue,3.5\n,red,4.5\n" * 5)
     >>> table = tables.read(tables.CsvFile(path), target="price")
     >>> len(table), table.task, table.features
     (15, 'regression', {'size': True, 'colour': False})

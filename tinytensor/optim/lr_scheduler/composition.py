@@ -34,6 +34,12 @@ class _Composed(LRScheduler):
         self._attach(optimizer or schedulers[0].optimizer)
         self._schedulers = list(schedulers)
 
+    def _update_lr(self, epoch: int, closed: bool = False) -> None:
+        """Begin, inside another composition."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"]
+        self._initial_step()
+
     def state_dict(self) -> dict[str, Any]:
         """The state of each scheduler, in a list, and of this one."""
         state = {k: v for k, v in vars(self).items() if k not in ("optimizer", "_schedulers", "_is_initial")}
@@ -91,12 +97,19 @@ class SequentialLR(_Composed):
         for group in optimizer.param_groups:  # each scheduler made its first step when it was made: take them back
             group["lr"] = group["initial_lr"]
         self._undo(self)
+        self._initial_step()
+
+    def _initial_step(self) -> None:
         first = self._schedulers[bisect_right(self._milestones, 0)]
         first._initial_step()
         self._last_lr = list(first.get_last_lr())
 
     def _undo(self, scheduler: LRScheduler) -> None:
         if isinstance(scheduler, _Composed):
+            if isinstance(scheduler, SequentialLR) and scheduler is not self:
+                scheduler.last_epoch = 0
+                self._undo(scheduler._schedulers[bisect_right(scheduler._milestones, 0)])
+                return  # its other parts were taken back when it was made
             for part in scheduler._schedulers:
                 self._undo(part)
         else:
@@ -130,6 +143,11 @@ class ChainedScheduler(_Composed):
 
     def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None) -> None:
         self._compose(schedulers, optimizer)
+        self._last_lr = self._present()
+
+    def _initial_step(self) -> None:
+        for scheduler in self._schedulers:
+            scheduler._initial_step()
         self._last_lr = self._present()
 
     def step(self) -> None:

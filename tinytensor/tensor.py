@@ -33,6 +33,11 @@ __all__ = ["Tensor", "tensor"]
 _UNSET: Any = object()
 _SETITEM: Any = type("_", (), {"name": "t[i] = v"})
 
+# glibc gives freed arrays of more than 128 kB back to the system, which must fill the next one with zeros, page by page:
+# a third of the time of a step with large arrays. It stops when it has seen a larger one come and go (and then keeps up
+# to 62 MB of what was freed); this one is never touched, and costs 10 µs.
+np.empty(31 << 20, np.uint8)
+
 
 class Tensor(Methods):
     """An ndarray and the node of the graph that it came from.

@@ -66,7 +66,9 @@ def _rows(array: Array, rows: Array | slice) -> Array:
         out = np.empty((len(rows), *array.shape[1:]), array.dtype)
         out[order] = array[rows[order]]
         return out
-    return np.array(array[rows], subok=False)
+    if isinstance(rows, slice):
+        return np.array(array[rows], subok=False)
+    return array.take(rows, 0)
 
 
 class Subset:

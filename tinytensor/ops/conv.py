@@ -34,10 +34,6 @@ Pads = tuple[tuple[int, int], ...]
 #: Bytes of columns that are made at a time: half of a usual second-level cache.
 _SLICE = 1 << 20
 
-# glibc gives freed arrays of more than 128 kB back to the system, which must fill the next one with zeros, page by page:
-# a third of the time of a training step. It stops when it has seen a larger one come and go; this one is never touched.
-np.empty(31 << 20, np.uint8)
-
 # ------------------------------------------------------------------------------------------------- the batch comes last
 
 

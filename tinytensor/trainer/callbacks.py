@@ -237,6 +237,7 @@ class Checkpoint(Callback):
     """Write the whole state of the training, after every ``every_epochs`` epochs and, if given, every ``every_steps`` steps.
 
     ``fit(..., resume=path)`` goes on from there, and ends with the weights, bit by bit, that an uninterrupted training has.
+    Random numbers: the shared generator's, those of generators that modules hold and of the loaders; not ``np.random``'s own.
     ``keep``: how many of the last ones are kept. A file that cannot be written (full disk) gives a :class:`TrainingWarning`,
     the one before stays, and the training goes on; with ``on_error="raise"`` it ends with an OSError, its state kept in memory.
 

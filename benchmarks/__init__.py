@@ -9,4 +9,6 @@ Each file here that is named in ``WORKLOADS`` is one measurement. It has
 * perhaps ``table(result)``: its part of RESULTS.md, where that is no table of cases and libraries.
 """
 
-WORKLOADS = ("moons", "microgpt", "operation", "memory", "chain", "imports", "batch", "anomaly", "functions", "digits")
+WORKLOADS = (
+    "moons", "microgpt", "operation", "memory", "chain", "imports", "batch", "anomaly", "functions", "digits", "classifier",
+)  # fmt: skip

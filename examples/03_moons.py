@@ -1,4 +1,6 @@
-"""Two moons: a batched network trained with the loop that one writes oneself, and a picture of what it learned.
+"""micrograd's demo, two moons: the same network of 16 and 16 units, hinge loss and SGD, in batches, and its picture.
+
+The loop is written out. On single numbers, as in micrograd: tinytensor train moons --engine scalar.
 
 It needs scikit-learn and matplotlib: pip install '.[app]'
 Run it:  python examples/03_moons.py [picture.png]

@@ -555,3 +555,32 @@ def test_killed_at_fifty_random_moments(tmp_path):
         total += done
         assert result == whole, k
     assert total >= 50
+
+
+def test_dropout_and_batch_norm_resume_bit_by_bit(tmp_path):
+    """Layers that draw and layers that keep running means: stopped after five of nine steps."""
+
+    class Halt(tt.trainer.Callback):
+        order = 99
+
+        def on_step_end(self, trainer):
+            if trainer.step == 5:
+                raise KeyboardInterrupt
+
+    def run(path, callbacks=(), resume=None):
+        tt.manual_seed(2)
+        model = tt.nn.Sequential(
+            tt.nn.Linear(2, 8), tt.nn.BatchNorm1d(8), tt.nn.ReLU(), tt.nn.Dropout(0.3), tt.nn.Linear(8, 2)
+        )
+        adam = tt.optim.Adam(model.parameters(), lr=0.05)
+        several = [Checkpoint(path, every_steps=1), *callbacks]
+        trainer = tt.Trainer(model, tt.nn.CrossEntropyLoss(), adam, callbacks=several)
+        trainer.fit((X, Y), epochs=3, batch_size=7, resume=resume)
+        return trainer
+
+    whole = run(tmp_path / "a.safetensors")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "b.safetensors", [Halt()])
+    again = run(tmp_path / "b.safetensors", resume=True)
+    assert same(everything(whole)[0], everything(again)[0])
+    assert whole.history.losses == again.history.losses

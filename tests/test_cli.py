@@ -340,7 +340,9 @@ def test_in_a_terminal_there_is_a_bar_and_a_table():
 def test_fuzz_says_how_much_was_run():
     done = call("fuzz", "--examples", 30, "--seed", 3)
     assert done.exit_code == 0, done.output
-    assert re.search(r"30 programs of \d+ lines, \d+ operations, against scalar and finite-difference: all right", done.stdout)
+    assert re.search(
+        r"30 programs of \d+ lines, \d+ operations, against scalar and finite-difference: all right", done.stdout
+    )
 
 
 def test_fuzz_prints_the_smallest_failing_program(monkeypatch):
@@ -374,11 +376,23 @@ def test_a_run_that_is_killed_and_resumed_ends_as_one_that_was_not(tmp_path, eng
     options = ["train", "moons", "--samples", samples, "--hidden", "6", "--batch-size", 9, "--epochs", epochs, "--optimizer", "adam",
                "--engine", engine]  # fmt: skip
     file = tmp_path / "run.safetensors"
-    command = [sys.executable, "-u", "-c", RUN, *map(str, options), "--checkpoint", str(file), "--checkpoint-every", "1"]
+    command = [
+        sys.executable,
+        "-u",
+        "-c",
+        RUN,
+        *map(str, options),
+        "--checkpoint",
+        str(file),
+        "--checkpoint-every",
+        "1",
+    ]
     assert call(*options, "--save", tmp_path / "whole.safetensors").exit_code == 0
     killed = 0
     for _ in range(2):
-        process = subprocess.Popen([*command, *(["--resume"] if killed else [])], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            [*command, *(["--resume"] if killed else [])], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         process.stdout.readline()  # about a tenth of the steps, or of those that were left, are done
         process.kill()
         process.communicate()
@@ -425,7 +439,14 @@ def test_a_checkpoint_of_this_run_with_other_content_is_refused(tmp_path):
     options = ["train", "moons", "--samples", 40, "--epochs", 2, "--checkpoint", file]
     assert call(*options).exit_code == 0
     state = tt.checkpoints.load(file)
-    for change in ({"model": {}}, {"epoch": -1}, {"losses": "many"}, {"checks": []}, {"optimizer": 3}, {"seconds": None}):
+    for change in (
+        {"model": {}},
+        {"epoch": -1},
+        {"losses": "many"},
+        {"checks": []},
+        {"optimizer": 3},
+        {"seconds": None},
+    ):
         tt.checkpoints.save(file, {**state, **change})
         done = call(*options, "--resume")
         assert (done.exit_code, done.stderr.count("\n")) == (1, 1), done.output

@@ -69,7 +69,9 @@ def test_train_predict_evaluate_inspect(folder):
     assert [row["id"] for row in rows] == ["a", "b", "c"]
     assert (rows[0]["label"], rows[2]["label"]) == ("big", "small")
     assert float(rows[0]["p(big)"]) > 0.5
-    assert "note: 1 cells with a category that training never saw, read as none of the known ones: colour 1" in done.stdout
+    assert (
+        "note: 1 cells with a category that training never saw, read as none of the known ones: colour 1" in done.stdout
+    )
     done = call("evaluate", "m.safetensors", "data.csv", "--json", "e.json")
     assert done.exit_code == 0, done.output
     numbers = json.loads((folder / "e.json").read_text())
@@ -86,7 +88,9 @@ def test_train_predict_evaluate_inspect(folder):
 
 
 def test_regression_and_its_picture(folder):
-    done = call("train", "data.csv", "--target", "price", "--drop", "label", "--save", "m.safetensors", "--plot", "p.svg")
+    done = call(
+        "train", "data.csv", "--target", "price", "--drop", "label", "--save", "m.safetensors", "--plot", "p.svg"
+    )
     assert done.exit_code == 0, done.output
     assert "column 'id' is left out: it has 300 different texts in 300 rows" in done.stdout
     assert float(fact(done.stdout, "validation R²").split()[0]) > 0.8
@@ -138,10 +142,22 @@ def test_every_option_reaches_the_recipe(folder, monkeypatch):
         ("train data.csv", "Missing option '--target'"),
         ("train no.csv --target label", "there is no file 'no.csv'"),
         ("train . --target label", "is a folder, expected a CSV file"),
-        ("train data.csv --target lable", "data.csv has no column 'lable', which is to be predicted (--target); did you mean 'label'?"),
-        ("train data.csv --target label --drop prize", "has no column 'prize', which --drop names; did you mean 'price'?"),
-        ("train data.csv --target label --numeric colour", "data.csv, line 2, column 'colour': expected a number, got "),
-        ("train data.csv --target label --task regression", "data.csv, line 2, column 'label': expected a number, got "),
+        (
+            "train data.csv --target lable",
+            "data.csv has no column 'lable', which is to be predicted (--target); did you mean 'label'?",
+        ),
+        (
+            "train data.csv --target label --drop prize",
+            "has no column 'prize', which --drop names; did you mean 'price'?",
+        ),
+        (
+            "train data.csv --target label --numeric colour",
+            "data.csv, line 2, column 'colour': expected a number, got ",
+        ),
+        (
+            "train data.csv --target label --task regression",
+            "data.csv, line 2, column 'label': expected a number, got ",
+        ),
         ("train data.csv --target id --drop label", "300 different 'id' in 300 rows, too many for classes"),
         ("train data.csv --target label --hidden 16;16", "hidden must be whole numbers with commas between"),
         ("train data.csv --target label --epochs 0", "epochs must be at least 1"),
@@ -182,7 +198,10 @@ def test_files_that_do_not_fit_the_model(folder):
     (folder / "out.csv").write_text("old")
     for command in (["predict", "m.safetensors", "bad.csv", "-o", "out.csv"], ["evaluate", "m.safetensors", "bad.csv"]):
         done = call(*command)
-        assert (done.exit_code, done.stderr) == (1, "tinytensor: bad.csv, line 4, column 'size': expected a number, got 'x'\n")
+        assert (done.exit_code, done.stderr) == (
+            1,
+            "tinytensor: bad.csv, line 4, column 'size': expected a number, got 'x'\n",
+        )
     assert (folder / "out.csv").read_text() == "old"
     done = call("evaluate", "m.safetensors", "new.csv")
     assert "new.csv has no column 'label', which is the model's target" in done.stderr
@@ -225,7 +244,9 @@ def test_a_file_cannot_draw_on_the_terminal(folder):
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_ctrl_c_and_resume(folder):
     options = ["train", "data.csv", "--target", "label", "--epochs", "400", "--patience", "0", "--dropout", "0.1"]
-    whole = subprocess.run([sys.executable, "-c", RUN, *options, "--save", "w.safetensors"], capture_output=True, timeout=120)
+    whole = subprocess.run(
+        [sys.executable, "-c", RUN, *options, "--save", "w.safetensors"], capture_output=True, timeout=120
+    )
     assert whole.returncode == 0
     code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + RUN
     options += ["--save", "m.safetensors", "--checkpoint-every", "3"]

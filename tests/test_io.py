@@ -360,8 +360,10 @@ def test_layers_take_the_weights_of_pytorch_and_give_theirs_back(tmp_path, name,
     ours.load_state_dict(io.load(tmp_path / "theirs.safetensors"))
     assert list(ours.state_dict()) == list(theirs.state_dict())
     theirs.eval(), ours.eval()
+
     def first(out):
         return out[0] if isinstance(out, tuple) else out
+
     expected = first(theirs(x)).detach().numpy()
     np.testing.assert_allclose(first(ours(x.numpy())).data, expected, atol=2e-6)
     back = getattr(torch.nn, name)(*args, **options)

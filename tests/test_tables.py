@@ -77,7 +77,9 @@ def test_encodings_with_a_mark_are_found_out(write, encoding):
 def test_another_encoding_is_named_by_the_user(write):
     path = write("a,b\n1,é\n".encode("latin-1"))
     assert cells(path, encoding="latin-1") == [("1", "é")]
-    with pytest.raises(ValueError, match=r"t\.csv, line 2, byte 3: the byte 0xe9 is not UTF-8 text; .*--encoding latin-1"):
+    with pytest.raises(
+        ValueError, match=r"t\.csv, line 2, byte 3: the byte 0xe9 is not UTF-8 text; .*--encoding latin-1"
+    ):
         cells(path)
     with pytest.raises(ValueError, match=r"t\.csv' is not UTF-16 text: .*BOM"):
         cells(path, encoding="utf-16")
@@ -239,7 +241,11 @@ def test_rows_without_target_are_left_out_and_counted(write):
         ([(k, k % 2) for k in range(20)], {"task": "clustering"}, "task must be classification or regression"),
         ([(k, 1) for k in range(20)], {}, "every row of .* has the 'y' '1': there is nothing to learn"),
         ([(k, 1) for k in range(20)], {"task": "regression"}, "every row of .* has the 'y' 1: there is nothing"),
-        ([(k, "a" if k else "b") for k in range(20)], {"task": "regression"}, "line 2, column 'y': expected a number, got 'b'"),
+        (
+            [(k, "a" if k else "b") for k in range(20)],
+            {"task": "regression"},
+            "line 2, column 'y': expected a number, got 'b'",
+        ),
         ([(k, "") for k in range(20)], {}, "has 0 rows with a known 'y'"),
         ([(k, k % 2) for k in range(5)], {}, "has 5 rows with a known 'y'; expected at least 10"),
         ([(k, f"n{k}") for k in range(40)], {}, "40 different 'y' in 40 rows, too many for classes"),
@@ -255,7 +261,9 @@ def test_tables_from_which_nothing_can_be_learnt(write, rows, options, sentence)
 
 
 def test_encoding_counts_what_is_unusual():
-    before = tables.Preprocessor((Numbers("n", 2.0, 0.5), Categories("c", ("a", "b"), True, False), Categories("d", ("x",), False, True)))
+    before = tables.Preprocessor(
+        (Numbers("n", 2.0, 0.5), Categories("c", ("a", "b"), True, False), Categories("d", ("x",), False, True))
+    )
     rows = tables.Batch({"n": np.array([3.0, np.nan, 1e300]), "c": ["b", "", "new"], "d": ["x", "", "new"]}, [2, 3, 4])
     found = tables.Found()
     assert before.encode(rows, found).tolist() == [
@@ -294,7 +302,10 @@ def test_huge_and_tiny_numbers_are_standardised(unit):
 # --------------------------------------------------------------------------------------------------------- training
 
 
-@pytest.mark.parametrize(("name", "metric", "least"), [("iris", "accuracy", 0.93), ("breast_cancer", "accuracy", 0.96), ("diabetes", "R2", 0.45)])
+@pytest.mark.parametrize(
+    ("name", "metric", "least"),
+    [("iris", "accuracy", 0.93), ("breast_cancer", "accuracy", 0.96), ("diabetes", "R2", 0.45)],
+)
 def test_scikit_learns_tables_reach_their_usual_quality(tmp_path, name, metric, least):
     table = tables.read(tables.CsvFile(scikit(name, tmp_path / "t.csv")), target="label")
     reached = []
@@ -328,7 +339,9 @@ def test_numbers_and_categories_together_with_missing_cells(write):
 def test_the_same_seed_gives_the_same_file(write, tmp_path):
     table = mixed(write)
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        tables.fit(table, tables.TableRecipe(epochs=5, dropout=0.3, seed=seed)).model.save(tmp_path / f"{name}.safetensors")
+        tables.fit(table, tables.TableRecipe(epochs=5, dropout=0.3, seed=seed)).model.save(
+            tmp_path / f"{name}.safetensors"
+        )
     a, b, c = ((tmp_path / f"{name}.safetensors").read_bytes() for name in "abc")
     assert a == b != c
 

@@ -481,3 +481,14 @@ def test_digits_with_a_trainer():
     t = Trainer(model, nn.CrossEntropyLoss(), optim.Adam(model.parameters(), lr=0.01), metrics="accuracy")
     t.fit(points.train, validation=points.test, epochs=8, batch_size=64)
     assert t.evaluate(points.test)["accuracy"] >= 0.95
+
+
+def test_running_means_are_as_before_a_step_that_was_refused():
+    model = nn.Sequential(nn.Linear(3, 4, rng=tt.rng(0)), nn.BatchNorm1d(4), nn.Linear(4, 1, rng=tt.rng(1)))
+    t = Trainer(model, nn.MSELoss(), optim.Adam(model.parameters(), lr=0.1))
+    t.fit((X, Y), epochs=1, batch_size=24)
+    before = {name: array.copy() for name, array in model.state_dict().items()}
+    with pytest.raises(DivergedError):
+        t.fit((X * np.nan, Y), epochs=1, batch_size=24)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])

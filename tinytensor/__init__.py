@@ -256,6 +256,7 @@ if TYPE_CHECKING:
         sparse,
         special,
         stats,
+        tables,
         testing,
     )
     from tinytensor.anomaly import AnomalyError, detect_anomaly, trace_lines

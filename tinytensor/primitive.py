@@ -495,8 +495,7 @@ def _binary(op: Op) -> Callable[..., Any]:
         node.parents = (p, q)
         node.saved = (a if keep & 1 else None, b if keep & 2 else None, out if keep & 4 else None)
         if shapes:
-            both = a, b
-            node.saved += tuple([getattr(both[i], kind) for i, kind in shapes])
+            node.saved += tuple([getattr((a, b)[i], kind) for i, kind in shapes])
         node.shape = out.shape
         node.dtype = out.dtype
         node.grad = False
@@ -516,11 +515,10 @@ def _one(op: Op) -> Callable[..., Any]:
             args = op.bind(args, kwargs)
         x, *options = args
         try:
-            for option in options:
+            for i, option in enumerate(options):
                 if isinstance(option, TensorBase):
-                    options = [_constant(op, i, v) if isinstance(v, TensorBase) else v for i, v in enumerate(options, 1)]
+                    options[i] = _constant(op, i + 1, option)
                     x = x if isinstance(x, TensorBase) else wrap(x, None)
-                    break
             if not isinstance(x, TensorBase):
                 return op.plain(args)
             a, parent = x._data, x._node

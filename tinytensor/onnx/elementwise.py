@@ -250,6 +250,12 @@ def _tanh_gate(g: Graph, step: Step) -> Any:
     return g("Add", g("Mul", g("Tanh", inner), g.number(0.5, dtype)), g.number(0.5, dtype))
 
 
+@emits("ops.activations._silu")
+def _silu(g: Graph, step: Step) -> Any:
+    (x,) = inputs(g, step, 1)
+    return g("Mul", x, g("Sigmoid", x))
+
+
 @emits("ops.activations._prelu")
 def _prelu(g: Graph, step: Step) -> Any:
     return g("PRelu", *inputs(g, step, 2))

@@ -94,7 +94,7 @@ def _shaped(g: Graph, x: Any, shape: Any, dtype: Any) -> str:
 
 @emits("ops.normalization._normalized")
 def _normalized(g: Graph, step: Step) -> Any:
-    x, weight, bias, shape, wshape, axes, eps, centre = step.args
+    x, weight, bias, shape, wshape, axes, eps, centre, *_ = step.args
     dtype = step.out.dtype
     if centre and axes == (1,) and len(shape) == 2 and x.shape[-1:] == wshape and isinstance(weight, TensorBase):
         return [g("LayerNormalization", g.value(x, dtype), weight, bias, axis=-1, epsilon=float(eps)), "", ""]

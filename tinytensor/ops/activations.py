@@ -1,6 +1,6 @@
 """Activations of neural networks that are not in the table of NumPy's functions, from CELU to tanh-shrink: a formula sheet.
 
-Kinks are PyTorch's. A gated one, x · gate(x), is two nodes: the gate is kept, and nothing is computed twice.
+Kinks are PyTorch's. A gated one, x · gate(x), keeps its gate, in a node of its own or for its rule: nothing is computed twice.
 """
 
 from __future__ import annotations
@@ -238,16 +238,40 @@ def gelu(x: Operand, approximate: str = "none") -> Tensor:
     return x * (normal_cdf if approximate == "none" else _tanh_gate)(x)
 
 
+def _silu_rule(g: Any, x: Any, out: Any, kept: Any) -> Any:
+    """g σ (1 + x (1 − σ)) = g (σ + out (1 − σ))."""
+    if not (kept and kept[0] is x and type(g) is np.ndarray and g.shape == x.shape):
+        gate = sigmoid(x)
+        return g * (gate * (1 + x * (1 - gate)))
+    gx = np.subtract(1, kept[1], np.empty(x.shape, x.dtype))
+    gx *= out
+    gx += kept[1]
+    gx *= g
+    return gx
+
+
+@primitive(elementwise=True, x=_silu_rule)
+def _silu(x: Any, kept: list[Any]) -> Any:
+    """x σ(x). ``kept``: an empty list, in which σ(x) is left for the rule, which takes it if it is that of its x."""
+    gate = np.negative(x, np.empty(x.shape, x.dtype))
+    with np.errstate(over="ignore"):  # e⁻ˣ may be ∞: its reciprocal is the 0 that is meant
+        np.exp(gate, gate)
+    gate += 1
+    np.reciprocal(gate, gate)
+    kept[:] = x, gate
+    return x * gate
+
+
 @composite()
 def silu(x: Operand) -> Tensor:
-    """x σ(x), also called swish.   (``torch.nn.functional.silu``)
+    """x σ(x), also called swish.   ∂/∂x = σ (1 + x (1 − σ))   (``torch.nn.functional.silu``)
 
     >>> import tinytensor as tt
     >>> tt.nn.functional.silu(tt.tensor([-1.0, 0.0, 1.0])).round(4)
     tensor([-0.2689,  0.    ,  0.7311])
     """
     x = _given(x)
-    return x * sigmoid(x)
+    return _silu(x, []) if x.dtype.kind == "f" else x * sigmoid(x)
 
 
 @primitive(elementwise=True, x=lambda g, x, out: g * ((1 - out * out) * sigmoid(x)))

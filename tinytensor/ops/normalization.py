@@ -55,11 +55,17 @@ def _recorded_rule(g: Any, x: Any, weight: Any, out: Any, shape: Any, wshape: An
 
 
 def _rule(g: Any, x: Any, weight: Any, bias_shape: Any, out: Any, shape: Any, wshape: Any, axes: Axes, eps: float,
-          centre: bool, needs: Any) -> Any:  # fmt: skip
+          centre: bool, kept: Any, needs: Any) -> Any:  # fmt: skip
     """∂L/∂x = r (ĝ − mean ĝ − x̂ mean(ĝ x̂)) with ĝ = g · weight, x̂ = (x − mean) r and r = 1/√(var + ε)."""
     gy, *others = g
     if type(gy) is np.ndarray and type(x) is np.ndarray and others[0] is None and others[1] is None:
-        grads = _array_rule(gy.reshape(shape), x, weight, out, shape, wshape, axes, eps, centre, needs)
+        centred = kept[1] if kept and kept[0] is x else x.reshape(shape) - out[1]
+        if axes == (1,) and len(shape) == 2 and weight is not None:
+            grads = _rows_rule(gy.reshape(shape), centred, weight.reshape(-1), out[2], eps, centre, needs)
+            if needs[0]:
+                grads[0] = grads[0].reshape(x.shape)
+        else:
+            grads = _array_rule(gy.reshape(shape), x, centred, weight, out, shape, wshape, axes, eps, centre, needs)
     else:
         grads = _recorded_rule(g, x, weight, out, shape, wshape, axes, eps, centre, needs)
     for k, own in ((1, weight), (2, None)):
@@ -68,17 +74,31 @@ def _rule(g: Any, x: Any, weight: Any, bias_shape: Any, out: Any, shape: Any, ws
     return grads
 
 
-def _array_rule(gy: Any, x: Any, weight: Any, out: Any, shape: Any, wshape: Any, axes: Axes, eps: float, centre: bool,
-                needs: Any) -> list[Any]:  # fmt: skip
-    """The same in as few passes over the memory as NumPy allows."""
-    _, mean, var = out
-    n = math.prod([shape[a] for a in axes])
-    r = 1 / np.sqrt(var + eps)
+def _rows_rule(gy: Any, centred: Any, weight: Any, var: Any, eps: float, centre: bool, needs: Any) -> list[Any]:
+    """The same for rows (N, n) with a weight, where BLAS takes the sums."""
+    n, r = centred.shape[1], 1 / np.sqrt(var + eps)  # (N, 1)
+    if 0 in gy.strides:
+        gy = np.array(gy, order="C")  # of a sum: one number repeated, which BLAS does not take
+    product = gy * centred
+    gw = np.matmul(r[:, 0], product) if needs[1] else None
+    gb = np.matmul(np.ones(len(gy), gy.dtype), gy) if needs[2] else None
+    if not needs[0]:
+        return [None, gw, gb]
+    along = np.matmul(product, weight)[:, None] * (r * r / n)
+    gx = gy * weight
     if centre:
-        hat = x.reshape(shape) - mean
-        hat *= r
-    else:
-        hat = x.reshape(shape) * r
+        gx -= np.matmul(gy, weight)[:, None] / n
+    gx -= np.multiply(centred, along, product)
+    gx *= r
+    return [gx, gw, gb]
+
+
+def _array_rule(gy: Any, x: Any, centred: Any, weight: Any, out: Any, shape: Any, wshape: Any, axes: Axes, eps: float,
+                centre: bool, needs: Any) -> list[Any]:  # fmt: skip
+    """The same in as few passes over the memory as NumPy allows."""
+    n = math.prod([shape[a] for a in axes])
+    r = 1 / np.sqrt(out[2] + eps)
+    hat = centred * r
     product = gy * hat
     gw = _summed_to(product, wshape) if needs[1] else None
     gb = _summed_to(gy, wshape) if needs[2] else None
@@ -89,9 +109,6 @@ def _array_rule(gy: Any, x: Any, weight: Any, out: Any, shape: Any, wshape: Any,
     if w is None or all(((1,) * len(shape) + w.shape)[a - len(shape)] == 1 for a in axes):  # the same for a whole sum
         along, mean_g = _summed(product, axes), _summed(gy, axes) if centre else None
         scale, gx = (r if w is None else r * w), gy
-    elif axes == (1,) and len(shape) == 2:
-        along, mean_g = (product @ w)[:, None], (gy @ w)[:, None] if centre else None
-        scale, gx = r, gy * w
     else:
         scale, gx = r, gy * w
         product *= w
@@ -106,24 +123,31 @@ def _array_rule(gy: Any, x: Any, weight: Any, out: Any, shape: Any, wshape: Any,
 
 
 @primitive(inputs=("x", "weight", "bias"), outputs=True, joint=_rule)
-def _normalized(x: Any, weight: Any, bias: Any, shape: Any, wshape: Any, axes: Axes, eps: float, centre: bool) -> Any:
-    """((x − mean)/√(var + ε) · weight + bias, mean, var); mean is left at 0 without ``centre``."""
+def _normalized(x: Any, weight: Any, bias: Any, shape: Any, wshape: Any, axes: Axes, eps: float, centre: bool,
+                kept: Any = None) -> Any:  # fmt: skip
+    """((x − mean)/√(var + ε) · weight + bias, mean, var); mean is left at 0 without ``centre``.
+
+    ``kept``: an empty list, in which x − mean is left for the rule, which takes it if it is that of its x.
+    """
     flat, out = x.reshape(shape), np.empty(x.shape, x.dtype)
-    n, y = math.prod([shape[a] for a in axes]), out.reshape(shape)
+    n, y, rows = math.prod([shape[a] for a in axes]), out.reshape(shape), axes == (len(shape) - 1,)
     if centre:
-        mean = _summed(flat, axes)
+        mean = np.matmul(flat, np.ones(n, x.dtype))[..., None] if rows and x.dtype.kind == "f" else _summed(flat, axes)
         mean /= n
-        flat = np.subtract(flat, mean, out=y)
+        flat = flat - mean
     else:
         mean = np.zeros((), x.dtype)
-    if axes == (len(shape) - 1,):
-        var = np.expand_dims(np.vecdot(flat, flat), -1)
-    else:
-        var = _summed(np.square(flat), axes)
+    if kept is not None:
+        kept[:] = x, flat
+    var = np.expand_dims(np.vecdot(flat, flat), -1) if rows else _summed(np.square(flat), axes)
     var = var / n
-    np.multiply(flat, 1 / np.sqrt(var + eps), out=y)
-    if weight is not None:
-        y *= weight.reshape(wshape)
+    r = 1 / np.sqrt(var + eps)
+    if rows and len(shape) == 2 and weight is not None:
+        y = np.multiply(flat, np.multiply(r, weight.reshape(wshape), out=y), out=y)
+    else:
+        np.multiply(flat, r, out=y)
+        if weight is not None:
+            y *= weight.reshape(wshape)
     if bias is not None:
         y += bias.reshape(wshape)
     return out, mean, var
@@ -154,7 +178,7 @@ def _over_last(
     _check_affine(op, own, weight=weight, bias=bias)
     n = math.prod(own)
     rows = math.prod(dims[: len(dims) - len(own)])
-    return _normalized(x, weight, bias, (rows, n), (n,), (1,), eps, centre)[0]
+    return _normalized(x, weight, bias, (rows, n), (n,), (1,), eps, centre, [])[0]
 
 
 def layer_norm(
@@ -236,7 +260,7 @@ def group_norm(x: Operand, num_groups: int, weight: Any = None, bias: Any = None
         shape, wshape, axes = (dims[0], num_groups, size), (num_groups, 1), (2,)
     else:
         shape, wshape, axes = (dims[0], num_groups, each, size), (num_groups, each, 1), (2, 3)
-    return _normalized(x, weight, bias, shape, wshape, axes, eps, True)[0]
+    return _normalized(x, weight, bias, shape, wshape, axes, eps, True, [])[0]
 
 
 def batch_statistics(x: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any, Any]:
@@ -247,5 +271,5 @@ def batch_statistics(x: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, A
         shape, wshape, axes = (dims[0], dims[1]), (dims[1],), (0,)
     else:
         shape, wshape, axes = (dims[0], dims[1], size), (dims[1], 1), (0, 2)
-    y, mean, var = _normalized(x, weight, bias, shape, wshape, axes, eps, True)
+    y, mean, var = _normalized(x, weight, bias, shape, wshape, axes, eps, True, [])
     return y, mean.reshape(-1), var.reshape(-1)

@@ -88,8 +88,8 @@ def check_grads(
         check_grads(squared, np.array(1.0), order=1)
         # reverse mode 1.541113001, central differences 1.539573428
     """
-    f, given = _in_real_parts(f, [np.asarray(a._data if isinstance(a, Tensor) else a) for a in arrays])
-    inputs = [np.array(a, dtype=float) for a in given]
+    f, real = _in_real_parts(f, [np.asarray(a._data if isinstance(a, Tensor) else a) for a in arrays])
+    inputs = [np.array(a, dtype=float) for a in real]
     if not inputs or order < 1:
         raise TypeError(
             f"check_grads: expected at least one array and an order of 1 or more, got {len(inputs)}, {order}"

@@ -53,7 +53,7 @@ Training = Callable[[int], tuple[list[float], Callable[[Any], Any]]]
 
 def build(library: str, dtype: str, epochs: int, eps: float = 1e-8, seeds: int = 1) -> Job:
     x, x_test, y, y_test = problem(dtype)
-    train, version = (_tinytensor if library == "tinytensor" else _sklearn)(x, y, epochs, eps)
+    train, version = (_tinytensor if library == "tinytensor" else _sklearn)(x, y, epochs, eps, seeds)
 
     def answer() -> list[float]:
         if seeds == 1:
@@ -74,7 +74,7 @@ def problem(dtype: str) -> tuple[Any, Any, Any, Any]:
     return x_train, x_test, y_train, y_test
 
 
-def _sklearn(x: Any, y: Any, epochs: int, eps: float) -> tuple[Training, str]:
+def _sklearn(x: Any, y: Any, epochs: int, eps: float, seeds: int) -> tuple[Training, str]:
     import warnings
 
     import sklearn
@@ -92,7 +92,7 @@ def _sklearn(x: Any, y: Any, epochs: int, eps: float) -> tuple[Training, str]:
     return train, sklearn.__version__
 
 
-def _tinytensor(x: Any, y: Any, epochs: int, eps: float) -> tuple[Training, str]:
+def _tinytensor(x: Any, y: Any, epochs: int, eps: float, seeds: int) -> tuple[Training, str]:
     import numpy as np
     from sklearn.utils import shuffle
 
@@ -115,12 +115,13 @@ def _tinytensor(x: Any, y: Any, epochs: int, eps: float) -> tuple[Training, str]
             order, total = shuffle(order, random_state=random), 0.0
             for start in range(0, len(x), BATCH):
                 rows = order[start : start + BATCH]
-                loss = criterion(model(x[rows]), y[rows])
+                loss = criterion(model(x.take(rows, 0)), y.take(rows))
                 optimizer.zero_grad()
                 loss.backward()
                 decayed["weight_decay"] = ALPHA / len(rows)
-                penalty = sum(float(np.vdot(w.data, w.data)) for w in weights) * 0.5 * ALPHA / len(rows)
-                total += (loss.item() + penalty) * len(rows)
+                total += loss.item() * len(rows)
+                if seeds == 1:  # scikit-learn counts the penalty as a part of the loss
+                    total += 0.5 * ALPHA * sum(float(np.vdot(w.data, w.data)) for w in weights)
                 optimizer.step()
             losses.append(total / len(x))
 

@@ -79,6 +79,15 @@ MYGRAD_ALONE = {
     "nnet.soft_sign": "tt.softsign", "sec": "tt.sec", "sech": "tt.sech",
 }  # fmt: skip
 
+#: MyGrad's layers and losses, and ours, which are not functions of the table.
+MYGRAD_NETWORKS = {
+    "nnet.batchnorm": "nn.functional.batch_norm", "nnet.conv_nd": "nn.functional.conv2d", "nnet.focal_loss":
+    "nn.functional.focal_loss", "nnet.gru": "nn.GRU", "nnet.margin_ranking_loss": "nn.functional.margin_ranking_loss",
+    "nnet.max_pool": "nn.functional.max_pool2d", "nnet.multiclass_hinge": "nn.functional.multi_margin_loss",
+    "nnet.negative_log_likelihood": "nn.functional.nll_loss", "nnet.softmax_crossentropy":
+    "nn.functional.cross_entropy", "nnet.softmax_focal_loss": "nn.functional.focal_loss",
+}  # fmt: skip
+
 #: What both compute of their tensors without a derivative, by NumPy's names.
 CONSTANTS = (
     "np.all", "np.any", "np.argmax", "np.argmin", "np.argpartition", "np.argsort", "np.argwhere", "np.ceil",
@@ -117,6 +126,11 @@ def test_what_others_differentiate_is_listed(names: tuple[str, ...]) -> None:
 def test_what_mygrad_alone_has_is_listed() -> None:
     ours = {f.name for f in tt.supported() if f.first}
     assert not [theirs for theirs, name in MYGRAD_ALONE.items() if name not in ours]
+
+
+@pytest.mark.parametrize("name", MYGRAD_NETWORKS.values())
+def test_networks_of_mygrad_have_a_name_here(name: str) -> None:
+    assert callable(find(tt, f"tt.{name}"))
 
 
 def test_constants_of_others_are_listed() -> None:

@@ -217,3 +217,13 @@ def test_cross_entropy_where_logits_are_infinite():
 def test_everything_ignored_is_nan_as_in_pytorch():
     with np.errstate(invalid="ignore"):
         assert np.isnan(F.cross_entropy(tt.tensor(X), np.full(5, -100)).item())
+
+
+def test_focal_loss_is_cross_entropy_that_looks_away():
+    x, y = np.random.default_rng(0).normal(size=(4, 3)), [0, 2, 1, 1]
+    F = tt.nn.functional
+    p = np.exp(x) / np.exp(x).sum(1, keepdims=True)
+    expected = np.mean([-((1 - p[i, k]) ** 2) * np.log(p[i, k]) for i, k in enumerate(y)])
+    assert np.isclose(F.focal_loss(x, y).item(), expected)
+    assert np.isclose(F.focal_loss(x, y, gamma=0.0).item(), F.cross_entropy(x, y).item())
+    check_grads(lambda x: F.focal_loss(x, y), x)

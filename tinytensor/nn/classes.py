@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
     from tinytensor.typing import Operand
 
-__all__ = ["cross_entropy", "multi_margin_loss", "nll_loss"]
+__all__ = ["cross_entropy", "focal_loss", "multi_margin_loss", "nll_loss"]
 
 
 def _one_hot(target: Any, x: Any) -> Any:
@@ -102,7 +102,9 @@ def _checked_target(x: Any, axis: int, target: Any, ignore_index: int, op: str) 
 
 def _all_below(y: Any, n: int) -> bool:
     """Whether class numbers are what they should be, which is the rule: then nothing else needs to be asked."""
-    return y.dtype == np.intp and y.size > 0 and bool(np.maximum.reduce(y.view(np.uintp)) < n)
+    return (
+        y.dtype == np.intp and y.size > 0 and bool(np.maximum.reduce(y.view(np.uintp)) < n)
+    )  # a negative one is a very large one
 
 
 def _class_weights(weight: Any, x: Any, axis: int, op: str) -> Any:
@@ -164,6 +166,19 @@ def cross_entropy(
     >>> tt.nn.functional.cross_entropy(tt.tensor([[0.0, 0.0], [0.0, 1000.0]]), [1, 1])
     tensor(0.34657359)
     """
+    if (
+        weight is None
+        and label_smoothing == 0
+        and ignore_index < 0
+        and reduction == "mean"
+        and type(target) is np.ndarray
+        and isinstance(input, TensorBase)
+        and input._data.ndim == 2
+        and input._data.dtype.kind == "f"
+        and target.shape == input._data.shape[:1]
+        and _all_below(target, input._data.shape[1])
+    ):  # what a training loop asks for: nothing else is to be checked
+        return _nll_of_logits(input, target, reduction, [])  # type: ignore[no-any-return]
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing must lie between 0 and 1, got {label_smoothing}")
     x, axis = _scores(input, "cross_entropy")
@@ -212,6 +227,28 @@ def nll_loss(
     if weights is not None:
         each = each * weights
     return _averaged(each, weights, x.shape[:axis] + x.shape[axis + 1 :], reduction, "nll_loss")
+
+
+def focal_loss(
+    input: Operand,
+    target: Operand,
+    gamma: float = 2.0,
+    weight: Operand | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """−(1 − p)ᵞ ln p with p = softmax(x)[target], averaged: cross-entropy that looks away from what is right already.
+
+    Shapes, ``weight`` and ``ignore_index`` as for :func:`cross_entropy`, which it is for γ = 0 (Lin et al., Focal loss for
+    dense object detection, 2017).
+
+    >>> import tinytensor as tt
+    >>> tt.nn.functional.focal_loss(tt.tensor([[2.0, 0.0], [0.0, 3.0]]), [0, 1]).round(5)
+    tensor(0.00096)
+    """
+    x, axis = _scores(input, "focal_loss")
+    logarithms = log_softmax(x, axis)
+    return nll_loss((1 - np.exp(logarithms)) ** gamma * logarithms, target, weight, ignore_index, reduction)
 
 
 def multi_margin_loss(

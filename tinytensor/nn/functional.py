@@ -12,7 +12,7 @@ from tinytensor.ops.transcendental import sigmoid, tanh
 
 if TYPE_CHECKING:
     from tinytensor.nn.attention import scaled_dot_product_attention
-    from tinytensor.nn.classes import cross_entropy, multi_margin_loss, nll_loss
+    from tinytensor.nn.classes import cross_entropy, focal_loss, multi_margin_loss, nll_loss
     from tinytensor.nn.criteria import (
         binary_cross_entropy,
         binary_cross_entropy_with_logits,
@@ -71,7 +71,7 @@ __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "alpha_dropout", "avg_pool1d", "avg_pool2d", "batch_norm",
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "conv1d", "conv2d", "conv_transpose1d",
     "conv_transpose2d", "cosine_embedding_loss", "cross_entropy", "dropout", "dropout1d", "dropout2d", "elu",
-    "embedding", "gaussian_nll_loss", "gelu", "glu", "group_norm", "hardshrink", "hardsigmoid", "hardswish",
+    "embedding", "focal_loss", "gaussian_nll_loss", "gelu", "glu", "group_norm", "hardshrink", "hardsigmoid", "hardswish",
     "hardtanh", "hinge_embedding_loss", "hinge_loss", "huber_loss", "instance_norm", "kl_div", "l1_loss",
     "layer_norm", "leaky_relu", "linear", "log_softmax", "logsigmoid", "margin_ranking_loss", "max_pool1d",
     "max_pool2d", "mish", "mse_loss", "multi_margin_loss", "nll_loss", "one_hot", "poisson_nll_loss", "prelu",
@@ -88,7 +88,7 @@ _LAZY = {
     "celu": "ops.activations", "conv1d": "ops.conv", "conv2d": "ops.conv", "conv_transpose1d": "ops.conv",
     "conv_transpose2d": "ops.conv", "cosine_embedding_loss": "nn.criteria", "cross_entropy": "nn.classes",
     "dropout": "nn.dropout", "dropout1d": "nn.dropout", "dropout2d": "nn.dropout", "elu": "ops.activations",
-    "embedding": "ops.embedding", "gaussian_nll_loss": "nn.criteria", "gelu": "ops.activations",
+    "embedding": "ops.embedding", "focal_loss": "nn.classes", "gaussian_nll_loss": "nn.criteria", "gelu": "ops.activations",
     "glu": "ops.activations", "group_norm": "ops.normalization", "hardshrink": "ops.activations",
     "hardsigmoid": "ops.activations", "hardswish": "ops.activations", "hardtanh": "ops.activations",
     "hinge_embedding_loss": "nn.criteria", "hinge_loss": "nn.criteria", "huber_loss": "nn.criteria",

@@ -144,3 +144,18 @@ def test_modules_are_copied_and_pickled():
     for module in (nn.GELU("tanh"), nn.PReLU()):
         for twin in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
             np.testing.assert_array_equal(np.asarray(twin(tt.tensor(X)).data), module(tt.tensor(X)).data)
+
+
+def test_silu_far_out_and_of_views():
+    """e⁻ˣ overflows without a warning; a gradient of a sum, one number repeated, and strided memory give the same."""
+    x = np.array([-1e5, -800.0, -100.0, -1.0, 0.0, 1.0, 800.0, 1e5])
+    with np.errstate(all="raise", under="ignore"):
+        t = tt.tensor(x, requires_grad=True)
+        out = tt.nn.functional.silu(t)
+        out.sum().backward()
+    gate = 1 / (1 + np.exp(-np.clip(x, -700, None)))
+    np.testing.assert_allclose(out.data, x * gate, atol=1e-300)
+    np.testing.assert_allclose(t.grad, gate * (1 + x * (1 - gate)), atol=1e-300)
+    wide = np.random.default_rng(0).standard_normal((40, 30))
+    gradient = tt.grad(lambda a: (tt.nn.functional.silu(a) * wide.T[::2]).sum())
+    np.testing.assert_array_equal(gradient(wide.T[::2]), gradient(wide.T[::2].copy()))

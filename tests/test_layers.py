@@ -411,3 +411,30 @@ def test_norms_do_not_change_their_inputs_and_keep_the_dtype():
 def test_messages(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@pytest.mark.parametrize("layer", ["layer_norm", "rms_norm"])
+def test_norms_of_many_rows_by_their_definition(layer):
+    """The gradients of a sum (one number repeated) and of any other function, for input, weight and bias."""
+    draw = np.random.default_rng(0)
+    x, w, b, c = (
+        draw.standard_normal((300, 65)) + 3,
+        draw.standard_normal(65),
+        draw.standard_normal(65),
+        draw.standard_normal((300, 65)),
+    )
+    centre = layer == "layer_norm"
+
+    def ours(x, w, b):
+        return tt.nn.functional.layer_norm(x, 65, w, b) if centre else tt.nn.functional.rms_norm(x, 65, w, 1e-5) + b
+
+    def plain(x, w, b):
+        d = x - x.mean(-1, keepdims=True) if centre else x
+        return d / np.sqrt((d * d).mean(-1, keepdims=True) + 1e-5) * w + b
+
+    for factor in (1.0, c):
+        mine, wanted = (
+            tt.grad(lambda *a, f=f: (f(*a) * factor).sum(), argnums=(0, 1, 2))(x, w, b) for f in (ours, plain)
+        )
+        for got, expected in zip(mine, wanted, strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-10)

@@ -227,3 +227,49 @@ def test_focal_loss_is_cross_entropy_that_looks_away():
     assert np.isclose(F.focal_loss(x, y).item(), expected)
     assert np.isclose(F.focal_loss(x, y, gamma=0.0).item(), F.cross_entropy(x, y).item())
     check_grads(lambda x: F.focal_loss(x, y), x)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 32, 33, 100])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_cross_entropy_by_its_definition(classes, dtype):
+    """Short rows take another path than long ones, and so does a loop's usual call; far-off logits change nothing."""
+    draw = np.random.default_rng(classes)
+    logits, target = (3 * draw.standard_normal((7, classes)) + 1e4).astype(dtype), draw.integers(0, classes, 7)
+    x = tt.tensor(logits, requires_grad=True)
+    exact = logits.astype(float)
+    exact -= exact.max(1, keepdims=True)
+    exact -= np.log(np.exp(exact).sum(1, keepdims=True))
+    tolerance = 1e-12 if dtype == "float64" else 2e-6
+    for reduction, wanted in (("none", np.ones(7)), ("sum", np.ones(7)), ("mean", np.full(7, 1 / 7))):
+        x.grad = None
+        loss = F.cross_entropy(x, target, reduction=reduction)
+        assert loss.dtype == x.dtype
+        each = -exact[np.arange(7), target]
+        value = {"none": each, "sum": each.sum(), "mean": each.mean()}[reduction]
+        np.testing.assert_allclose(loss.data, value, rtol=10 * tolerance, atol=10 * tolerance)
+        loss.sum().backward(retain_graph=True)
+        slope = (np.exp(exact) - np.eye(classes)[target]) * wanted[:, None]
+        np.testing.assert_allclose(x.grad, slope, atol=tolerance)
+        loss.sum().backward()  # what was kept for the rule is not used up
+        np.testing.assert_allclose(x.grad, 2 * slope, atol=2 * tolerance)
+        assert x.grad.dtype == x.dtype
+
+
+def test_cross_entropy_in_the_usual_call_is_that_of_any_other():
+    x = tt.tensor(X)
+    wanted = F.cross_entropy(x, CLASSES, ignore_index=7).item()
+    assert F.cross_entropy(x, CLASSES).item() == wanted == F.cross_entropy(x, list(CLASSES)).item()
+    assert (
+        F.cross_entropy(x, CLASSES.astype(np.int32)).item() == wanted == F.cross_entropy(X.T.copy().T, CLASSES).item()
+    )
+    with pytest.raises(ValueError, match=r"must lie in 0 … 2, got 0 … 3"):
+        F.cross_entropy(x, np.array([0, 1, 2, 3, 0]))
+
+
+def test_cross_entropy_of_logits_written_over_before_backward_is_refused():
+    x = tt.tensor(X, requires_grad=True)
+    h = x * 2
+    loss = F.cross_entropy(h, CLASSES)
+    h *= 0
+    with pytest.raises(RuntimeError):
+        loss.backward()

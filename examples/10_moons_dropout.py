@@ -70,9 +70,7 @@ for p, ax in zip((0.0, 0.5), figure.subplots(1, 2), strict=True):
     decision_boundary(
         lambda points, model=model: model(data.standardize(points)), data.raw(x_train), data.y_train, ax=ax
     )
-    ax.set_title(
-        f"dropout {p}: {seen:.1%} of the points seen are right, {held_out:.1%} of others", loc="left", fontsize=11
-    )
+    ax.set_title(f"dropout {p}: {seen:.1%} right of those seen, {held_out:.1%} of others", loc="left", fontsize=10)
 
 path = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/moons_dropout.png")
 path.parent.mkdir(parents=True, exist_ok=True)

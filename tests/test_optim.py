@@ -726,3 +726,37 @@ def test_ema_of_buffers():
     ema.update()
     assert ema.state_dict()["module.mean"].tolist() == [1.5]
     assert "module.mean" not in optim.EMA(model).state_dict()
+
+
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop", "Adadelta"])
+def test_small_parameters_together_are_updated_as_each_alone(name, monkeypatch):
+    """Bit by bit: with gradients that are missing now and then, other memory orders, states loaded in between."""
+
+    def trained(most):
+        monkeypatch.setattr(tt.optim.optimizer, "MOST", most)
+        rng = np.random.default_rng(0)
+        shapes = [(3, 2), (), (5,), (2, 2, 2), (4, 3)]
+        params = [tt.nn.Parameter(rng.normal(size=s), "float32") for s in shapes]
+        params[4].data = np.asfortranarray(params[4].data)
+        options = {"momentum": 0.9} if name == "RMSprop" else {}
+        make = lambda: getattr(tt.optim, name)(params, lr=0.05, weight_decay=0.01, **options)  # noqa: E731
+        optimizer = make()
+        for step in range(12):
+            for k, p in enumerate(params):
+                p.grad = rng.normal(size=p.shape).astype("float32")
+                if step in (4, 7) and k == 2:
+                    p.grad = None
+            if step == 9:
+                state, optimizer = optimizer.state_dict(), make()
+                optimizer.load_state_dict(state)
+            if step == 10:
+                params[0].data[...] += 1
+            optimizer.step()
+        return [p.data.copy() for p in params], optimizer.state_dict()
+
+    (together, s1), (alone, s2) = trained(1 << 12), trained(0)
+    for a, b in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(a, b)
+    for k in s1["state"]:
+        for key, value in s1["state"][k].items():
+            np.testing.assert_array_equal(value, s2["state"][k][key])

@@ -15,6 +15,7 @@ import numpy as np
 from tinytensor.graph import _IGNORED as _QUIET
 from tinytensor.graph import _errors, enable_grad, note_write
 from tinytensor.inplace import _is_held as is_held
+from tinytensor.optim.together import MOST, Together, alike
 from tinytensor.tensor import Tensor
 
 __all__ = ["Optimizer"]
@@ -70,6 +71,7 @@ class Optimizer:
         self.state: dict[Tensor, dict[str, Any]] = {}
         self._options: Any = itemgetter(*defaults) if defaults else dict
         self._checked: list[Any] = []
+        self._together: dict[int, Together] = {}  # the small parameters of each group
         self._stepped = False  # schedulers warn if they are stepped before the optimizer
         each: list[Any] = groups if isinstance(groups[0], Mapping) else [{"params": groups}]
         for group in each:
@@ -192,20 +194,26 @@ class Optimizer:
         ready = [self._ready(index, group) for index, group in enumerate(groups)]
         quiet = _errors.set(_QUIET)  # overflow gives inf, as in PyTorch; a warning made an error would stop half-way
         try:
-            for (work, counted, held), group in zip(ready, groups, strict=True):
+            for index, ((work, counted, held, small), group) in enumerate(zip(ready, groups, strict=True)):
                 for array in held:
                     note_write(array)
                 if counted:
                     self._count(counted)
+                if small:
+                    work += _parts(self._together[index].gathered(small))
                 if work:
                     self.update(group, work)
+                if small:
+                    self._together[index].scatter(small)
         finally:
             _errors.reset(quiet)
         self._stepped = True
         return loss
 
-    def _ready(self, index: int, group: dict[str, Any]) -> tuple[list[Any], list[Any], list[Any]]:
-        """What the formula works on, the counts to be set, and the memory that others hold; all questions are asked here."""
+    def _ready(self, index: int, group: dict[str, Any]) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
+        """What the formula works on, the counts to be set, the memory that others hold, and the small parameters that are
+        updated together; all questions are asked here.
+        """
         options = self._options(group)
         if index >= len(self._checked) or self._checked[index] != options:
             self._check(group)
@@ -215,6 +223,7 @@ class Optimizer:
         work: list[Any] = []
         counted: list[Any] = []
         held: list[Any] = []
+        small: list[Any] = []
         for p in group["params"]:
             node = p._node
             if node is None or (g := node.grad) is None or g is False:
@@ -236,13 +245,25 @@ class Optimizer:
                 if counts:
                     counted.append((state, t))
                 item = (data, g, t, *buffers)
+                if len(buffers) > 1 and data.size <= MOST and data.dtype.kind == "f":
+                    small.append((item, state))
+                    continue
             else:
                 item = (data, g, None)
             if not shape or data.size > _BLOCK or data.dtype.kind == "c":
                 work += _parts(item)
             else:
                 work.append(item)
-        return work, counted, held
+        if small and (len(small) < 3 or not alike(small)):
+            for item, _ in small:
+                work += _parts(item)
+            small = []
+        if small and (index not in self._together or not self._together[index].fits(names, small)):
+            self._together[index] = Together(names, small)
+        return work, counted, held, small
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_together": {}}
 
     def _made(self, p: Tensor, names: tuple[str, ...], group: Mapping[str, Any]) -> dict[str, Any]:
         """The state of a parameter, with the buffers that it did not have."""

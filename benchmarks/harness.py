@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 #: The module that a library is, where its name here is another one.
 MODULE = {"tinytensor Value": "tinytensor", "PyTorch": "torch", "PyTorch, 1 thread": "torch", "scikit-learn": "sklearn", "NumPy": "numpy",
           "NumPy by hand": "numpy", "tinytensor, anomaly mode": "tinytensor", "tinytensor, NaN only": "tinytensor",
-          "tinytensor, lines only": "tinytensor", "PyTorch, anomaly mode": "torch",
+          "tinytensor, lines only": "tinytensor", "tinytensor, 1 thread": "tinytensor", "PyTorch, anomaly mode": "torch",
           "HIPS autograd": "autograd", "MyGrad": "mygrad", "MyGrad, no guard": "mygrad"}  # fmt: skip
 
 

@@ -119,3 +119,15 @@ def test_polymul_drops_leading_zeros() -> None:
     p = tt.tensor([0.0, 1.0, 2.0], requires_grad=True)
     assert np.polymul(p, [1.0, 1.0]).tolist() == np.polymul([0, 1, 2], [1, 1]).tolist() == [1, 3, 2]
     assert np.polymul(tt.zeros(2), [1.0, 1.0]).tolist() == np.polymul([0, 0], [1, 1]).tolist()
+
+
+def test_cross_of_many_vectors_is_that_of_each():
+    x, y = np.random.default_rng(0).normal(size=(2, 400, 3))
+    a, b = tt.tensor(x, requires_grad=True), tt.tensor(y[:1], requires_grad=True)
+    out = np.cross(a, b)
+    np.testing.assert_array_equal(out.data, np.cross(x, y[:1]))
+    out[:, 0].sum().backward()
+    np.testing.assert_allclose(
+        a.grad, np.stack([np.zeros(400), *np.outer([1, -1], np.ones(400)) * y[0, [2, 1], None]], 1)
+    )
+    np.testing.assert_allclose(b.grad, [[0, -x[:, 2].sum(), x[:, 1].sum()]])

@@ -297,8 +297,14 @@ _LEFT, _RIGHT = np.array([1, 2, 0]), np.array([2, 0, 1])
 
 @primitive(broadcasts=True, x=lambda g, y: _cross(y, g), y=lambda g, x: _cross(g, x))
 def _cross(x: Any, y: Any) -> Any:
-    """NumPy's products and differences, in a quarter of its time."""
-    out: Any = np.take(x, _LEFT, -1) * np.take(y, _RIGHT, -1)
+    """NumPy's products and differences, in a quarter of its time for a few vectors, in nine tenths for many."""
+    out: Any
+    if max(x.size, y.size) > 1000 and x.dtype == y.dtype:
+        out = np.empty(np.broadcast_shapes(x.shape, y.shape), x.dtype)
+        for i, j, k in (0, 1, 2), (1, 2, 0), (2, 0, 1):
+            np.subtract(x[..., j] * y[..., k], x[..., k] * y[..., j], out=out[..., i])
+        return out
+    out = np.take(x, _LEFT, -1) * np.take(y, _RIGHT, -1)
     return np.subtract(out, np.take(x, _RIGHT, -1) * np.take(y, _LEFT, -1), out=out)
 
 

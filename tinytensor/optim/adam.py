@@ -12,6 +12,18 @@ from tinytensor.optim.optimizer import Optimizer
 __all__ = ["Adam", "AdamW", "Adamax", "NAdam", "RAdam"]
 
 
+def _moments(g: Any, m: Any, v: Any, beta1: float, beta2: float) -> Any:
+    """m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g²; returns an array of their shape to work in."""
+    free = g - m
+    free *= 1 - beta1
+    m += free
+    np.multiply(g, g, free)
+    free *= 1 - beta2
+    v *= beta2
+    v += free
+    return free
+
+
 class Adam(Optimizer):
     """m ← β₁ m + (1 − β₁) ĝ, v ← β₂ v + (1 − β₂) ĝ², p ← p − lr · m̂ / (√v̂ + ε), where ĝ = g + λ p.
 
@@ -50,24 +62,11 @@ class Adam(Optimizer):
         """m, v, and with ``amsgrad`` the largest v."""
         return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
 
-    def update(self, group: Mapping[str, Any], work: list[Any]) -> None:
+    def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
         """The formula, with one temporary array."""
-        lr, (beta1, beta2), eps, decay = float(group["lr"]), group["betas"], group["eps"], group["weight_decay"]
-        decoupled, maximize = group["decoupled_weight_decay"], group["maximize"]
+        lr, (beta1, beta2), eps = float(group["lr"]), group["betas"], group["eps"]
         for data, g, t, m, v, *largest in work:
-            if maximize:
-                g = -g
-            if decay and decoupled:
-                data *= 1 - lr * decay
-            elif decay:
-                g = g + decay * data
-            step = g - m
-            step *= 1 - beta1
-            m += step
-            np.multiply(g, g, step)
-            step *= 1 - beta2
-            v *= beta2
-            v += step
+            step = _moments(g, m, v, beta1, beta2)
             if largest:
                 v = np.maximum(largest[0], v, out=largest[0])
             root = (1 - beta2**t) ** 0.5  # of v̂ = v / root²: multiplied out, one pass over the array less
@@ -158,24 +157,11 @@ class NAdam(Optimizer):
         for state, t in updates:
             state["step"], state["mu_product"] = t[0], t[3]
 
-    def update(self, group: Mapping[str, Any], work: list[Any]) -> None:
+    def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
         """The formula."""
-        lr, (beta1, beta2), eps, decay = float(group["lr"]), group["betas"], group["eps"], group["weight_decay"]
-        decoupled, maximize = group["decoupled_weight_decay"], group["maximize"]
+        lr, (beta1, beta2), eps = float(group["lr"]), group["betas"], group["eps"]
         for data, g, (t, mu, following, product), m, v in work:
-            if maximize:
-                g = -g
-            if decay and decoupled:
-                data *= 1 - lr * decay
-            elif decay:
-                g = g + decay * data
-            step = g - m
-            step *= 1 - beta1
-            m += step
-            np.multiply(g, g, step)
-            step *= 1 - beta2
-            v *= beta2
-            v += step
+            step = _moments(g, m, v, beta1, beta2)
             scale = np.divide(v, 1 - beta2**t, step)
             np.sqrt(scale, scale)
             scale += eps
@@ -221,25 +207,12 @@ class RAdam(Optimizer):
         """m and v."""
         return ("exp_avg", "exp_avg_sq")
 
-    def update(self, group: Mapping[str, Any], work: list[Any]) -> None:
+    def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
         """The formula."""
-        lr, (beta1, beta2), eps, decay = float(group["lr"]), group["betas"], group["eps"], group["weight_decay"]
-        decoupled, maximize = group["decoupled_weight_decay"], group["maximize"]
+        lr, (beta1, beta2), eps = float(group["lr"]), group["betas"], group["eps"]
         longest = 2 / (1 - beta2) - 1
         for data, g, t, m, v in work:
-            if maximize:
-                g = -g
-            if decay and decoupled:
-                data *= 1 - lr * decay
-            elif decay:
-                g = g + decay * data
-            step = g - m
-            step *= 1 - beta1
-            m += step
-            np.multiply(g, g, step)
-            step *= 1 - beta2
-            v *= beta2
-            v += step
+            step = _moments(g, m, v, beta1, beta2)
             size, correction = lr / (1 - beta1**t), 1 - beta2**t
             length = longest - 2 * t * beta2**t / correction
             if length > 5:
@@ -284,15 +257,10 @@ class Adamax(Optimizer):
         """m and u."""
         return ("exp_avg", "exp_inf")
 
-    def update(self, group: Mapping[str, Any], work: list[Any]) -> None:
+    def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
         """The formula."""
         lr, (beta1, beta2), eps = float(group["lr"]), group["betas"], group["eps"]
-        decay, maximize = group["weight_decay"], group["maximize"]
         for data, g, t, m, u in work:
-            if maximize:
-                g = -g
-            if decay:
-                g = g + decay * data
             step = g - m
             step *= 1 - beta1
             m += step

@@ -56,15 +56,11 @@ class RMSprop(Optimizer):
         names = ("square_avg", "momentum_buffer") if group["momentum"] else ("square_avg",)
         return (*names, "grad_avg") if group["centered"] else names
 
-    def update(self, group: Mapping[str, Any], work: list[Any]) -> None:
+    def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
         """The formula."""
         lr, alpha, eps, momentum = float(group["lr"]), group["alpha"], group["eps"], group["momentum"]
-        centered, decay, maximize = group["centered"], group["weight_decay"], group["maximize"]
+        centered = group["centered"]
         for data, g, _, v, *others in work:
-            if maximize:
-                g = -g
-            if decay:
-                g = g + decay * data
             step = g * g
             step *= 1 - alpha
             v *= alpha
@@ -128,15 +124,10 @@ class Adagrad(Optimizer):
         start = group["initial_accumulator_value"]
         return np.full_like(p._data, start * (1 + 1j) if p._data.dtype.kind == "c" else start)
 
-    def update(self, group: Mapping[str, Any], work: list[Any]) -> None:
+    def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
         """The formula."""
         lr, lr_decay, eps = float(group["lr"]), group["lr_decay"], group["eps"]
-        decay, maximize = group["weight_decay"], group["maximize"]
         for data, g, t, total in work:
-            if maximize:
-                g = -g
-            if decay:
-                g = g + decay * data
             step = g * g
             total += step
             np.sqrt(total, step)
@@ -182,15 +173,10 @@ class Adadelta(Optimizer):
         """v and u."""
         return ("square_avg", "acc_delta")
 
-    def update(self, group: Mapping[str, Any], work: list[Any]) -> None:
+    def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
         """The formula."""
         lr, rho, eps = float(group["lr"]), group["rho"], group["eps"]
-        decay, maximize = group["weight_decay"], group["maximize"]
         for data, g, _, v, u in work:
-            if maximize:
-                g = -g
-            if decay:
-                g = g + decay * data
             step = g * g
             step *= 1 - rho
             v *= rho

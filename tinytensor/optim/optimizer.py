@@ -83,10 +83,11 @@ class Optimizer:
         """The names of the arrays that are kept for each parameter of a group, by PyTorch's names."""
         return ()
 
-    def update(self, group: Mapping[str, Any], work: list[Any]) -> None:
-        """Write the formula: ``work`` is a list of (data, g, t, *buffers) arrays; ``data`` and the buffers are written into.
+    def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
+        """Write the formula: ``work`` yields (data, g, t, *buffers) arrays; ``data`` and the buffers are written into.
 
-        ``t`` is the number of this update, from 1. A large parameter comes in several blocks of rows.
+        ``t`` is the number of this update, from 1. g has its sign (``maximize``) and the penalty's part (``weight_decay``),
+        if the group has these options. A large parameter comes in several blocks of rows. Go through ``work`` once.
         """
         raise NotImplementedError(f"{type(self).__name__} has no update(group, work); define it in the class")
 
@@ -202,7 +203,7 @@ class Optimizer:
                 if small:
                     work += _parts(self._together[index].gathered(small))
                 if work:
-                    self.update(group, work)
+                    self.update(group, _directed(group, work))
                 if small:
                     self._together[index].scatter(small)
         finally:
@@ -385,6 +386,24 @@ class Optimizer:
             {k: v for k, v in g.items() if k != "params"} | {"params": len(g["params"])} for g in self.param_groups
         ]
         return f"{type(self).__name__}({', '.join(map(str, options))})"
+
+
+def _directed(group: Mapping[str, Any], work: list[Any]) -> Iterable[Any]:
+    """The work with the gradients that formulas go by: −g to ``maximize``, g + λ p for a penalty; decoupled, p shrinks."""
+    decay, maximize = group.get("weight_decay"), group.get("maximize")
+    return _changed(group, work, decay, maximize) if decay or maximize else work
+
+
+def _changed(group: Mapping[str, Any], work: list[Any], decay: Any, maximize: Any) -> Iterator[Any]:
+    decoupled = group.get("decoupled_weight_decay")
+    for data, g, *rest in work:  # one at a time: of a large parameter there is a copy of one block only
+        if maximize:
+            g = -g
+        if decay and decoupled:
+            data *= 1 - float(group["lr"]) * decay
+        elif decay:
+            g = g + decay * data
+        yield data, g, *rest
 
 
 def _number(name: str, key: str, value: Any) -> Any:

@@ -53,23 +53,15 @@ class SGD(Optimizer):
         """The velocity, if there is momentum."""
         return ("momentum_buffer",) if group["momentum"] else ()
 
-    def update(self, group: Mapping[str, Any], work: list[Any]) -> None:
+    def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
         """The formula."""
         lr, momentum, dampening = float(group["lr"]), group["momentum"], group["dampening"]
-        decay, nesterov, maximize = group["weight_decay"], group["nesterov"], group["maximize"]
+        nesterov = group["nesterov"]
         if not momentum:
             for data, g, _ in work:
-                if maximize:
-                    g = -g
-                if decay:
-                    g = g + decay * data
                 data -= lr * g
             return
         for data, g, t, velocity in work:
-            if maximize:
-                g = -g
-            if decay:
-                g = g + decay * data
             if t == 1:
                 velocity[...] = g
             else:

@@ -248,8 +248,6 @@ def function(numpy_function: Callable[..., Any], args: tuple[Any, ...], kwargs: 
     """``np.sum(t, axis=0)`` and all other functions that are not ufuncs."""
     ours = DISPATCH.get(numpy_function)
     if ours is not None:
-        if numpy_function is np.where and len(args) == 1 and not kwargs:
-            return _on_values(np.where, args, {})
         if len(args) > 2 and numpy_function in _POSITIONS:
             names = _POSITIONS[numpy_function]
             n = names.index("out")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.checkpoints.files import beside, sync_folder
 from tinytensor.creation import rng
 from tinytensor.primitive import TensorBase
 
@@ -53,7 +53,7 @@ def check_writable(path: str | os.PathLike[str], *endings: str) -> Path:
         raise NotADirectoryError(f"cannot write {str(target)!r}: {str(target.parent)!r} is not a folder")
     if target.exists() and not os.access(target, os.W_OK):
         raise PermissionError(f"cannot write {str(target)!r}: the file is write-protected")
-    temporary = _beside(target)
+    temporary = beside(Path(os.path.realpath(target)))
     try:
         temporary.touch(exist_ok=False)
     except OSError as error:
@@ -61,12 +61,6 @@ def check_writable(path: str | os.PathLike[str], *endings: str) -> Path:
         raise PermissionError(f"cannot write {str(target)!r}: no file can be made in its folder ({reason})") from None
     temporary.unlink()
     return target
-
-
-def _beside(path: Path) -> Path:
-    """A name for a temporary file in the folder of ``path`` (behind a link: in the folder of what it points to)."""
-    real = Path(os.path.realpath(path))
-    return real.with_name(f".{real.name[:100]}.{secrets.token_hex(6)}.tmp")
 
 
 @contextmanager
@@ -84,7 +78,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     ('whole', ['a.txt'])
     """
     target = Path(os.path.realpath(path))
-    temporary = _beside(target)
+    temporary = beside(target)
     try:
         yield temporary
         with open(temporary, "rb+") as file:
@@ -95,12 +89,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
-    with suppress(OSError, AttributeError):  # the folder's entry too; not every system can
-        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    sync_folder(target.parent)
 
 
 # ------------------------------------------------------------------------------------------------------ state dicts

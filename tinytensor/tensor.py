@@ -467,7 +467,7 @@ class Tensor(Methods):
         return dispatch.ufunc(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
-        if not kwargs and len(args) == 1 and (ours := DISPATCH.get(function)) is not None and function is not np.where:
+        if not kwargs and len(args) == 1 and (ours := DISPATCH.get(function)) is not None:
             return ours(args[0])
         return dispatch.function(function, args, kwargs)
 

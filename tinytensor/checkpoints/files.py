@@ -26,7 +26,7 @@ try:
 except ImportError:  # Windows, where a file that is open cannot be removed anyway
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["load", "remove_leftovers", "save"]
+__all__ = ["beside", "load", "remove_leftovers", "save", "sync_folder"]
 
 _ENDING = ".safetensors"
 
@@ -76,7 +76,7 @@ def _spoken(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _write(target: Path, pieces: Iterable[bytes | memoryview], keep: int) -> None:
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
+    temporary = beside(target)
     try:
         with open(temporary, "xb") as file:
             _lock(file)
@@ -91,8 +91,18 @@ def _write(target: Path, pieces: Iterable[bytes | memoryview], keep: int) -> Non
     finally:
         with suppress(OSError):
             temporary.unlink()
-    with suppress(OSError, AttributeError):  # not every system can bring a folder to the disk
-        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    sync_folder(target.parent)
+
+
+def beside(path: Path) -> Path:
+    """A name for a temporary file in the folder of ``path``, as :func:`remove_leftovers` knows it."""
+    return path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}.tmp")
+
+
+def sync_folder(path: Path) -> None:
+    """Bring the entries of a folder to the disk, where the system can."""
+    with suppress(OSError, AttributeError):
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)
         finally:

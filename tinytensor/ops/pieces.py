@@ -252,7 +252,6 @@ def nan_to_num(x: Operand, copy: bool = True, nan: Any = 0.0, posinf: Any = None
 
 
 @primitive(
-    np.where,
     broadcasts=True,
     elementwise=True,
     x=lambda g, condition: keep(g, condition),
@@ -272,7 +271,10 @@ def where(condition: Operand, *xy: Operand, **named: Any) -> Any:
     >>> tt.where(t > 0, t, 0.0)
     tensor([0., 2.])
     """
-    return _where(condition, *xy, **named) if xy or named else np.where(condition)
+    return _where(condition, *xy, **named) if xy or named else np.nonzero(condition)
+
+
+DISPATCH[np.where] = where
 
 
 @composite(np.select)

@@ -10,5 +10,6 @@ Each file here that is named in ``WORKLOADS`` is one measurement. It has
 """
 
 WORKLOADS = (
-    "moons", "microgpt", "operation", "memory", "chain", "imports", "batch", "anomaly", "functions", "digits", "classifier",
+    "moons", "digits_mlp", "mnist", "wide", "digits", "microgpt", "gpt", "operation", "chain", "logistic", "lstm",
+    "elementwise", "compiling", "memory", "batch", "width", "threads", "imports", "anomaly", "functions", "classifier",
 )  # fmt: skip

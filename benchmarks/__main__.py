@@ -26,13 +26,16 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("workloads", nargs="*", metavar="workload", help=f"some of: {', '.join(WORKLOADS)}")
     parser.add_argument("--quick", action="store_true", help="a few seconds, only to see that it runs: numbers mean "
                         "nothing, and are written only if --output says where")  # fmt: skip
-    parser.add_argument("--without", action="append", default=[], metavar="LIBRARY", help="leave one out, as 'PyTorch'")
+    parser.add_argument("--without", action="append", default=[], metavar="LIBRARY", help="leave one out: 'PyTorch' with all "
+                        "its ways of use, or one of them, as 'PyTorch, compiled'")  # fmt: skip
     parser.add_argument("--only", type=lambda text: text.split(","), metavar="NAMES", help="of the workload `functions` "
                         "only these, as np.sum,np.tanh; nothing is written unless --output says where")  # fmt: skip
     parser.add_argument("--report", action="store_true", help="measure nothing: table and figures from the JSON files")
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="write results/, RESULTS.md and images/ there instead"
     )
+    parser.add_argument("--pyperf", type=Path, metavar="FILE", help="write what was measured for pyperf's tools, too: "
+                        "`python -m pyperf compare_to old.json new.json`")  # fmt: skip
     options = parser.parse_args(given)
     if unknown := [name for name in options.workloads if name not in WORKLOADS]:
         parser.error(f"unknown workload {', '.join(unknown)}; there are {', '.join(WORKLOADS)}")
@@ -101,6 +104,7 @@ def main(given: list[str] | None = None) -> int:
     images = options.output / "images" if options.output else ROOT / "docs" / "images"
     if not options.report:
         _warn_if_busy()
+    measured = []
     for name in [] if options.report else options.workloads or WORKLOADS:
         print(name, flush=True)
         try:
@@ -111,9 +115,14 @@ def main(given: list[str] | None = None) -> int:
         except RuntimeError as error:
             print(f"stopped: {error}", file=sys.stderr)
             return 1
+        measured.append(result)
         if writes:
             (home / "results").mkdir(parents=True, exist_ok=True)
             (home / "results" / f"{name}.json").write_text(_json(result))
+    if options.pyperf:
+        from benchmarks.export import save
+
+        print(f"written: {options.pyperf}, {save(measured, options.pyperf)} benchmarks")
     if not writes:
         return 0
     files = [home / "results" / f"{name}.json" for name in WORKLOADS]

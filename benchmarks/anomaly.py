@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.harness import Case, Claim, ratio
-from benchmarks.job import Job, timed
-from benchmarks.moons import _tinytensor, _torch, problem
+from benchmarks.job import Job
+from benchmarks.moons import TRAINING
 
 ON = "tinytensor, anomaly mode"
 NAN_ONLY = "tinytensor, NaN only"
@@ -39,26 +39,17 @@ def claims(result: dict[str, Any]) -> list[Claim]:
 
 
 def build(library: str, batch: int) -> Job:
-    given = problem(batch)
-    if library.startswith("PyTorch"):
-        step, reset, version = _torch(*given)
-        if library == TORCH_ON:
-            import torch
+    job = TRAINING.build(library.partition(", ")[0], batch=batch)
+    if library == TORCH_ON:
+        import torch
 
-            torch.autograd.set_detect_anomaly(True)
-    else:
+        torch.autograd.set_detect_anomaly(True)
+    elif library != "PyTorch":
         import tinytensor as tt
 
-        step, reset, version = _tinytensor(*given)
         modes: dict[str, Any] = {
             ON: tt.detect_anomaly, NAN_ONLY: lambda: tt.detect_anomaly(writes=False), LINES: tt.trace_lines,
         }  # fmt: skip
         if library in modes:
             modes[library]().__enter__()  # until the process ends
-
-    def answer() -> list[float]:
-        """The first losses."""
-        reset()
-        return [float(step()) for _ in range(4)]
-
-    return Job(answer, timed(step, reset), version)
+    return job

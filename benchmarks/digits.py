@@ -2,49 +2,50 @@
 
 Conv 1-16 (3 x 3), ReLU, max-pool 2, Conv 16-32, ReLU, max-pool 2, Linear 128-10; cross-entropy, Adam with a learning rate
 that falls like a cosine; 1,438 images of 8 x 8 pixels in batches of 64, float32, from the same weights in the same order. The
-first case compares the losses of an epoch and times it; the second trains five networks and compares how many of the
-359 images held out they read, then times the training of one.
+first case is one step on one batch, at a constant learning rate, in every library that has convolutions. The second compares
+the losses of an epoch and times it; the third trains five networks and compares how many of the 359 images held out they
+read, then times the training of one.
 """
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.harness import Case, Claim, ratio
+from benchmarks.harness import Case, Claim
 from benchmarks.job import Job, timed
+from benchmarks.mlp import cross_entropy
+from benchmarks.training import USUAL, Problem, Training, ratio_claims, targets
 
 CHANNELS = (1, 16, 32)
 BATCH = 64
 LR = 5e-3
 LIBRARIES = ("tinytensor", "tinytensor, 1 thread", "PyTorch", "PyTorch, 1 thread")
 #: Who is compared with whom: default settings, and a thread each.
-PAIRS = (("PyTorch", "tinytensor"), ("PyTorch, 1 thread", "tinytensor, 1 thread"))
+PAIRS = {("PyTorch", "tinytensor"): 0.91, ("PyTorch, 1 thread", "tinytensor, 1 thread"): 0.91}
 
 #: One training step on these rows of the images, at this learning rate; the loss.
 Step = Callable[[Any, float], Any]
 
 
 def cases(quick: bool) -> list[Case]:
+    batch = 8 if quick else BATCH
+    step = TRAINING.case(f"digits CNN: a step, batch {batch}, float32", (*USUAL, "PyTorch, 1 thread"), {"batch": batch}, quick,
+                         tolerance=1e-3)  # fmt: skip
     epoch = Case("digits CNN: an epoch, batch 64, float32", LIBRARIES, {"epochs": 1}, 2 if quick else 15,
                  0.02 if quick else 0.5)  # fmt: skip
     if quick:
-        return [epoch]
-    return [epoch, Case("digits CNN: 20 epochs", LIBRARIES, {"epochs": 20, "seeds": 5}, 5, 0.5, tolerance=0.003)]
+        return [step, epoch]
+    return [step, epoch, Case("digits CNN: 20 epochs", LIBRARIES, {"epochs": 20, "seeds": 5}, 5, 0.5, tolerance=0.003)]
 
 
 def claims(result: dict[str, Any]) -> list[Claim]:
-    return [
-        Claim(f"{case['label']}, {theirs} / {ours}", value, "times", "at least", 0.91)
-        for case in result["cases"]
-        for theirs, ours in PAIRS
-        if (value := ratio(case, theirs, ours))
-    ]
+    step, *training = result["cases"]
+    return [*ratio_claims(step, TRAINING.targets), *(claim for case in training for claim in ratio_claims(case, PAIRS))]
 
 
-def problem() -> tuple[Any, Any, Any, Any]:
+def data() -> tuple[Any, Any, Any, Any]:
     """Images (n, 1, 8, 8) of mean 0 and spread 1, and their digits: to train, and held out."""
     import numpy as np
     from sklearn.datasets import load_digits
@@ -69,21 +70,55 @@ def weights(seed: int) -> list[Any]:
     return [w.astype(np.float32) for w in found]
 
 
-def build(library: str, epochs: int, seeds: int = 1) -> Job:
-    if library == "tinytensor, 1 thread":
-        os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy is loaded
+def network(lib: Any, **options: Any) -> Any:
+    """In tinytensor or PyTorch."""
+    nn = lib.nn
+    a, b, c = CHANNELS
+    return nn.Sequential(
+        nn.Conv2d(a, b, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(b, c, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(4 * c, 10),
+    )  # fmt: skip
+
+
+def loss(lib: Any, **options: Any) -> Any:
+    criterion = lib.nn.CrossEntropyLoss()
+    return lambda model, x, y: criterion(model(x), y)
+
+
+def functional(np: Any, p: list[Any], x: Any, y: Any, **options: Any) -> Any:
+    """In JAX."""
+    from jax import lax
+
+    for w, b in ((p[0], p[1]), (p[2], p[3])):
+        x = lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=("NCHW", "OIHW", "NCHW"))
+        x = np.maximum(x + b[:, None, None], 0)
+        x = lax.reduce_window(x, -np.inf, lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")
+    return cross_entropy(np, np.reshape(x, (len(x), -1)) @ p[4].T + p[5], y)
+
+
+def problem(batch: int) -> Problem:
+    x, _, y, _ = data()
+    return Problem((x[:batch].copy(), y[:batch].copy()), weights(0))
+
+
+TRAINING = Training(problem, ("Adam", {"lr": LR}), network, loss, functional, {}, targets(0.9, 1.2, 0.9))
+
+
+def build(library: str, **options: int) -> Job:
+    return _training(library, **options) if "epochs" in options else TRAINING.build(library, **options)
+
+
+def _training(library: str, epochs: int, seeds: int = 1) -> Job:
+    """Whole epochs."""
     import numpy as np
 
-    data = problem()
-    step, reset, right, version = (_tinytensor if library.startswith("tinytensor") else _torch)(*data)
-    if library == "PyTorch, 1 thread":
-        import torch
-
-        torch.set_num_threads(1)
+    given = data()
+    step, reset, right, version = (_tinytensor if library.startswith("tinytensor") else _torch)(*given)
 
     def train(seed: int = 0) -> list[Any]:
         order, losses = np.random.default_rng(seed), []
-        n = len(data[0])
+        n = len(given[0])
         total = epochs * -(-n // BATCH)
         for _ in range(epochs):
             rows = order.permutation(n)
@@ -108,12 +143,7 @@ def _tinytensor(x: Any, x_test: Any, y: Any, y_test: Any) -> tuple[Step, Any, An
     import tinytensor as tt
     from tinytensor import nn, optim
 
-    a, b, c = CHANNELS
-    model = nn.Sequential(
-        nn.Conv2d(a, b, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(b, c, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(4 * c, 10),
-    )  # fmt: skip
+    model = network(tt)
     criterion = nn.CrossEntropyLoss()
     optimizer = optim.Adam(model.parameters(), lr=LR)
 
@@ -142,12 +172,7 @@ def _torch(x: Any, x_test: Any, y: Any, y_test: Any) -> tuple[Step, Any, Any, st
     import torch
     from torch import nn, optim
 
-    a, b, c = CHANNELS
-    model = nn.Sequential(
-        nn.Conv2d(a, b, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(b, c, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(4 * c, 10),
-    )  # fmt: skip
+    model = network(torch)
     criterion = nn.CrossEntropyLoss()
     optimizer = optim.Adam(model.parameters(), lr=LR)
     images, labels, held_out = torch.from_numpy(x), torch.from_numpy(y), torch.from_numpy(x_test)

@@ -1,8 +1,12 @@
-"""How a case is measured: a process per library, blocks in turn (A B A B), answers compared before the first block."""
+"""How a case is measured: a process per library, blocks in turn (A B A B), answers compared before the first block.
+
+pyperf has no such turns; what it does is left to it (see ``export``).
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Collection
@@ -13,11 +17,36 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parent.parent
 
-#: The module that a library is, where its name here is another one.
-MODULE = {"tinytensor Value": "tinytensor", "PyTorch": "torch", "PyTorch, 1 thread": "torch", "scikit-learn": "sklearn", "NumPy": "numpy",
-          "NumPy by hand": "numpy", "tinytensor, anomaly mode": "tinytensor", "tinytensor, NaN only": "tinytensor",
-          "tinytensor, lines only": "tinytensor", "tinytensor, 1 thread": "tinytensor", "PyTorch, anomaly mode": "torch",
-          "HIPS autograd": "autograd", "MyGrad": "mygrad", "MyGrad, no guard": "mygrad"}  # fmt: skip
+#: The module that a library is, where its name here is another one. What follows a comma is how it is used.
+MODULE = {"tinytensor Value": "tinytensor", "PyTorch": "torch", "scikit-learn": "sklearn", "NumPy": "numpy",
+          "NumPy by hand": "numpy", "HIPS autograd": "autograd", "MyGrad": "mygrad", "JAX": "jax"}  # fmt: skip
+
+
+def module(library: str) -> str:
+    """``torch`` for ``PyTorch, 1 thread``."""
+    name = library.partition(", ")[0]
+    return MODULE.get(name, name)
+
+
+def installed(library: str) -> bool:
+    """Whether a library is there, and can be used in that way."""
+    if find_spec(module(library)) is None or ("numba" in library and find_spec("numba") is None):
+        return False
+    if library.startswith(("tinytensor, compiled", "tinytensor, numba")):
+        import tinytensor
+
+        return callable(getattr(tinytensor, "compile", None))
+    return True
+
+
+def environment(library: str) -> dict[str, str]:
+    """Of the library's process: ``PyTorch, 1 thread`` has that many."""
+    use = library.rpartition(", ")[2]
+    if not use.endswith((" thread", " threads")):
+        return dict(os.environ)
+    threads = use.split()[0]
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPROC")  # the last one is JAX's
+    return {**os.environ, **dict.fromkeys(names, threads)}
 
 
 class Case(NamedTuple):
@@ -60,6 +89,7 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
+            env=environment(library),
         )
 
     def read(self) -> dict[str, Any]:
@@ -90,11 +120,11 @@ class Worker:
 def _present(case: Case, without: Collection[str]) -> tuple[list[str], list[str]]:
     """The libraries of a case that are installed, and those that are not."""
     every = (*case.libraries, *([case.witness] if case.witness else []))
-    wanted = [name for name in every if name not in without]
-    present = [name for name in wanted if find_spec(MODULE.get(name, name))]
+    wanted = [name for name in every if not {name, name.partition(", ")[0]} & set(without)]
+    present = [name for name in wanted if installed(name)]
     missing = [name for name in wanted if name not in present]
     if missing:
-        print(f"    not installed, left out: {', '.join(missing)}")
+        print(f"    not installed, left out: {'; '.join(missing)}")
     return present, missing
 
 
@@ -201,21 +231,29 @@ def _problem(reply: dict[str, Any], right: dict[str, Any], tolerance: float) -> 
 
 
 def _agree(case: Case, found: dict[str, dict[str, Any]]) -> float | None:
-    """The largest relative difference between answers; Disagreement if it exceeds the tolerance."""
-    answers = {name: entry["answer"] for name, entry in found.items() if entry["answer"] is not None}
+    """The largest relative difference between answers, part by part; Disagreement if it exceeds the tolerance."""
+    answers = {name: _parts(entry["answer"]) for name, entry in found.items() if entry["answer"] is not None}
     if len(answers) < 2:
         return None
     first, *others = answers
-    scale = max(map(abs, answers[first])) or 1.0
+    sizes = list(map(len, answers[first]))
     worst = 0.0
     for name in others:
-        if len(answers[name]) != len(answers[first]):
-            raise Disagreement(f"{case.label}: {name} gave {len(answers[name])} numbers, {first} {len(answers[first])}")
-        errors = [abs(a - b) / scale for a, b in zip(answers[first], answers[name], strict=True)]
-        if not all(error <= case.tolerance for error in errors):  # nan is no agreement either
-            raise Disagreement(f"{case.label}: {first} computed {answers[first]}, {name} {answers[name]}")
-        worst = max(worst, *errors)
+        if list(map(len, answers[name])) != sizes:
+            gave = list(map(len, answers[name]))
+            raise Disagreement(f"{case.label}: {name} gave parts of {gave} numbers, {first} {sizes}")
+        for k, (right, part) in enumerate(zip(answers[first], answers[name], strict=True)):
+            scale = max(map(abs, right), default=0.0) or 1.0
+            errors = [abs(a - b) / scale for a, b in zip(right, part, strict=True)]
+            if not all(error <= case.tolerance for error in errors):  # nan is no agreement either
+                raise Disagreement(f"{case.label}: part {k}: {first} computed {right}, {name} {part}")
+            worst = max(worst, *errors)
     return worst
+
+
+def _parts(answer: list[Any]) -> list[list[float]]:
+    """An answer as a list of lists: plain numbers are one part."""
+    return answer if answer and isinstance(answer[0], list) else [answer]
 
 
 # ------------------------------------------------------------------------------------------------- reading results

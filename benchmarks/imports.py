@@ -15,7 +15,7 @@ from importlib.metadata import version
 from statistics import median
 from typing import Any
 
-from benchmarks.harness import MODULE, Case, Claim, ratio
+from benchmarks.harness import Case, Claim, module, ratio
 from benchmarks.job import Job
 
 
@@ -32,8 +32,8 @@ def claims(result: dict[str, Any]) -> list[Claim]:
 
 
 def build(library: str) -> Job:
-    module = MODULE.get(library, library)
-    program = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
+    name = module(library)
+    program = f"import time; t = time.perf_counter(); import {name}; print(time.perf_counter() - t)"
     folder = tempfile.TemporaryDirectory()
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": folder.name}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -48,4 +48,4 @@ def build(library: str) -> Job:
             times.append(float(done.stdout))
         return {"seconds": median(times)}
 
-    return Job(None, measure, version(module))
+    return Job(None, measure, version(name))

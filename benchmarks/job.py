@@ -14,18 +14,31 @@ CHUNK = 0.02
 class Job(NamedTuple):
     """A library, ready to be measured on one case.
 
-    answer    computes numbers that every library must agree on; None where there is nothing to compare
+    answer    computes numbers that every library must agree on, perhaps in parts that are lists; None where there is
+              nothing to compare
     measure   called with the seconds that a block may last; returns numbers by name
     version   of the library
     """
 
-    answer: Callable[[], list[float]] | None
+    answer: Callable[[], list[Any]] | None
     measure: Callable[[float], dict[str, float]]
     version: str
 
 
-def timed(step: Callable[[], Any], reset: Callable[[], None] = lambda: None) -> Callable[[float], dict[str, float]]:
-    """A measurement of seconds per call: the median over chunks of calls, ``reset`` called before each, untimed."""
+def _nothing() -> None:
+    pass
+
+
+def timed(
+    step: Callable[[], Any],
+    reset: Callable[[], None] = _nothing,
+    finish: Callable[[], Any] = _nothing,
+    steps: int = 1,
+) -> Callable[[float], dict[str, float]]:
+    """A measurement of seconds per step: the median over chunks of calls.
+
+    ``reset`` is called before each chunk, untimed; ``finish`` at its end, timed; a call consists of so many steps.
+    """
     calls = 0
 
     def chunk() -> float:
@@ -33,18 +46,20 @@ def timed(step: Callable[[], Any], reset: Callable[[], None] = lambda: None) -> 
         start = time.perf_counter()
         for _ in range(calls):
             step()
+        finish()
         return time.perf_counter() - start
 
     def measure(seconds: float) -> dict[str, float]:
         nonlocal calls
         if not calls:  # the first block warms up and finds how many calls make a chunk
             calls = 1
+            chunk()
             while (took := chunk()) < CHUNK:
                 calls = max(calls + 1, int(calls * 1.2 * CHUNK / took) if took > CHUNK / 100 else calls * 10)
         chunks = []
         end = time.perf_counter() + seconds
         while not chunks or time.perf_counter() < end:
-            chunks.append(chunk() / calls)
+            chunks.append(chunk() / calls / steps)
         return {"seconds": median(chunks)}
 
     return measure

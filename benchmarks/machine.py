@@ -39,7 +39,8 @@ def machine() -> dict[str, Any]:
     config: Any = np.show_config(mode="dicts")
     blas = config["Build Dependencies"]["blas"]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    packages = ("tinytensor", "numpy", "scipy", "torch", "micrograd", "autograd", "mygrad")
+    packages = ("tinytensor", "numpy", "scipy", "torch", "jax", "jaxlib", "autograd", "mygrad", "micrograd",
+                "scikit-learn", "numba")  # fmt: skip
     return {
         "processor": _processor(),
         "cores": cores,

@@ -1,8 +1,9 @@
-"""One training step of Karpathy's microgpt: a GPT of 1 layer, 16 wide, 4 heads, block 16, on one document of characters.
+"""One training step of Karpathy's microgpt: a GPT of 1 layer, 16 wide, 4 heads, block 16, on a word of characters.
 
 A step is forward + loss + backward + Adam, the same arithmetic from the same weights everywhere: RMSNorm without weights,
-ReLU, no biases. Our ``Value`` runs the published program, one number at a time; tinytensor and PyTorch run float32 on all
-positions at once, with their own modules, attention and Adam (PyTorch's in the faster of its forms, ``fused``).
+ReLU, no biases. Our ``Value`` runs the published program, one number at a time; the others run float32 on all positions at
+once: tinytensor and PyTorch with their own modules, attention and Adam, JAX and HIPS autograd with the formulas in NumPy's
+words.
 """
 
 from __future__ import annotations
@@ -10,104 +11,41 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from benchmarks.harness import Case, Claim, ratio
-from benchmarks.job import Job, timed
+from benchmarks.harness import Case
+from benchmarks.mlp import cross_entropy
+from benchmarks.training import USUAL, Problem, Step, Training, targets
 
 WIDE, HEADS, BLOCK, LETTERS = 16, 4, 16, 27
-LR, BETAS, EPS = 0.01, (0.85, 0.99), 1e-8
+ADAM: dict[str, Any] = {"lr": 0.01, "betas": (0.85, 0.99), "eps": 1e-8}
+#: The parameters by their names in the published program.
+SHAPES = {"wte": (LETTERS, WIDE), "wpe": (BLOCK, WIDE), "qkv": (3 * WIDE, WIDE), "wo": (WIDE, WIDE),
+          "fc1": (4 * WIDE, WIDE), "fc2": (WIDE, 4 * WIDE), "head": (LETTERS, WIDE)}  # fmt: skip
+LIBRARIES = ("tinytensor Value", *USUAL, "PyTorch, 1 thread", "HIPS autograd")
 
 
 def cases(quick: bool) -> list[Case]:
-    libraries = ("tinytensor", "tinytensor Value", "PyTorch", "PyTorch, 1 thread")
+    """A word with the mark of begin and end: 8 tokens."""
     letters = 2 if quick else 7
-    label = f"microgpt step: 1 layer, 16 wide, 4 heads, a word of {letters} letters"
-    return [Case(label, libraries, {"letters": letters}, 2 if quick else 25, 0.02 if quick else 0.3)]
+    label = f"microgpt step: 1 layer, 16 wide, 4 heads, {letters + 1} tokens"
+    return [TRAINING.case(label, LIBRARIES, {"letters": letters}, quick, tolerance=1e-3)]
 
 
-def claims(result: dict[str, Any]) -> list[Claim]:
-    (case,) = result["cases"]
-    wanted = [("tinytensor Value", 200.0), ("PyTorch", 1.8), ("PyTorch, 1 thread", 1.8)]
-    return [
-        Claim(f"microgpt step, {name} / tinytensor", value, "times", "at least", target)
-        for name, target in wanted
-        if (value := ratio(case, name, "tinytensor"))
-    ]
-
-
-def problem(letters: int) -> tuple[list[int], dict[str, Any]]:
-    """The word's tokens, with the mark of begin and end around it, and all weights."""
+def problem(letters: int) -> Problem:
+    """The word's tokens, each with the next one, and the weights in the order of SHAPES."""
     import numpy as np
 
     rng = np.random.default_rng(1337)
-    shapes = {"wte": (LETTERS, WIDE), "wpe": (BLOCK, WIDE), "qkv": (3 * WIDE, WIDE), "wo": (WIDE, WIDE),
-              "fc1": (4 * WIDE, WIDE), "fc2": (WIDE, 4 * WIDE), "head": (LETTERS, WIDE)}  # fmt: skip
     mark = LETTERS - 1
     word = [mark, *rng.integers(0, mark, letters).tolist(), mark]
-    return word, {name: 0.08 * rng.standard_normal(shape) for name, shape in shapes.items()}
+    weights = [(0.08 * rng.standard_normal(shape)).astype(np.float32) for shape in SHAPES.values()]
+    return Problem((np.array(word[:-1]), np.array(word[1:])), weights)
 
 
-def build(library: str, letters: int) -> Job:
-    make = {"tinytensor": _tinytensor, "tinytensor Value": _value, "PyTorch": _torch,
-            "PyTorch, 1 thread": _torch_one_thread}[library]  # fmt: skip
-    step, reset, version = make(*problem(letters))
+def network(lib: Any, **options: Any) -> Any:
+    """In tinytensor or PyTorch."""
+    nn, f = lib.nn, lib.nn.functional
 
-    def answer() -> list[float]:
-        """The first losses."""
-        reset()
-        return [float(step()) for _ in range(3)]
-
-    return Job(answer, timed(step, reset), version)
-
-
-def _tinytensor(word: list[int], weights: dict[str, Any]) -> tuple[Any, ...]:
-    import numpy as np
-
-    import tinytensor as tt
-    from tinytensor import nn
-
-    class GPT(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.wte, self.wpe = nn.Embedding(LETTERS, WIDE), nn.Embedding(BLOCK, WIDE)
-            self.norm = nn.RMSNorm(WIDE, eps=1e-5, elementwise_affine=False)
-            self.attention = nn.MultiheadAttention(WIDE, HEADS, bias=False, batch_first=True)
-            self.fc1, self.fc2 = nn.Linear(WIDE, 4 * WIDE, bias=False), nn.Linear(4 * WIDE, WIDE, bias=False)
-            self.head = nn.Linear(WIDE, LETTERS, bias=False)
-
-        def forward(self, tokens: Any) -> Any:
-            x = self.norm(self.wte(tokens) + self.wpe.weight[: len(tokens)])
-            h = self.norm(x)
-            x = x + self.attention(h, h, h, need_weights=False, is_causal=True)[0]
-            x = x + self.fc2(nn.functional.relu(self.fc1(self.norm(x))))
-            return self.head(x)
-
-    model, loss_of = GPT(), nn.CrossEntropyLoss()
-    x, y = np.array(word[:-1]), np.array(word[1:])
-    parameters = list(model.parameters())
-    optimizer = tt.optim.Adam(parameters, lr=LR, betas=BETAS, eps=EPS)
-
-    def reset() -> None:
-        nonlocal optimizer
-        for p, w in zip(parameters, weights.values(), strict=True):
-            p.data[...] = w
-        optimizer = tt.optim.Adam(parameters, lr=LR, betas=BETAS, eps=EPS)
-
-    def step() -> Any:
-        loss = loss_of(model(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss.data
-
-    return step, reset, tt.__version__
-
-
-def _torch(word: list[int], weights: dict[str, Any]) -> tuple[Any, ...]:
-    import torch
-    from torch import nn
-    from torch.nn import functional as f
-
-    class GPT(nn.Module):
+    class GPT(nn.Module):  # type: ignore[name-defined, misc]
         def __init__(self) -> None:
             super().__init__()
             self.wte, self.wpe = nn.Embedding(LETTERS, WIDE), nn.Embedding(BLOCK, WIDE)
@@ -120,42 +58,45 @@ def _torch(word: list[int], weights: dict[str, Any]) -> tuple[Any, ...]:
             x = f.rms_norm(self.wte(tokens) + self.wpe.weight[:n], (WIDE,), eps=1e-5)
             q, k, v = self.qkv(f.rms_norm(x, (WIDE,), eps=1e-5)).view(n, 3, HEADS, -1).permute(1, 2, 0, 3).unbind()
             heads = f.scaled_dot_product_attention(q, k, v, is_causal=True)
-            x = x + self.wo(heads.transpose(0, 1).reshape(n, WIDE))
+            x = x + self.wo(heads.swapaxes(0, 1).reshape(n, WIDE))
             x = x + self.fc2(f.relu(self.fc1(f.rms_norm(x, (WIDE,), eps=1e-5))))
             return self.head(x)
 
-    model = GPT()
-    x, y = torch.tensor(word[:-1]), torch.tensor(word[1:])
-    optimizer: Any = None
-
-    def reset() -> None:
-        nonlocal optimizer
-        with torch.no_grad():
-            for p, w in zip(model.parameters(), weights.values(), strict=True):
-                p.copy_(torch.from_numpy(w))
-        optimizer = torch.optim.Adam(model.parameters(), lr=LR, betas=BETAS, eps=EPS, fused=True)
-
-    def step() -> Any:
-        loss = f.cross_entropy(model(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss.detach()
-
-    return step, reset, torch.__version__
+    return GPT()
 
 
-def _torch_one_thread(*given: Any) -> tuple[Any, ...]:
-    import torch
-
-    torch.set_num_threads(1)
-    return _torch(*given)
+def loss(lib: Any, **options: Any) -> Any:
+    criterion = lib.nn.CrossEntropyLoss()
+    return lambda model, x, y: criterion(model(x), y)
 
 
-def _value(word: list[int], weights: dict[str, Any]) -> tuple[Any, ...]:
+def functional(np: Any, p: list[Any], x: Any, y: Any, **options: Any) -> Any:
+    wte, wpe, qkv, wo, fc1, fc2, head = p
+    n = len(x)
+
+    def norm(h: Any) -> Any:
+        return h / np.sqrt(np.mean(h * h, axis=-1, keepdims=True) + 1e-5)
+
+    h = norm(wte[x] + wpe[:n])
+    q, k, v = np.transpose(np.reshape(norm(h) @ qkv.T, (n, 3, HEADS, -1)), (1, 2, 0, 3))
+    scores = q @ np.swapaxes(k, 1, 2) / (WIDE // HEADS) ** 0.5 + np.triu(np.full((n, n), -1e9, np.float32), 1)
+    shares = np.exp(scores - np.max(scores, axis=-1, keepdims=True))
+    shares = shares / np.sum(shares, axis=-1, keepdims=True)
+    h = h + np.reshape(np.swapaxes(shares @ v, 0, 1), (n, WIDE)) @ wo.T
+    h = h + np.maximum(norm(h) @ fc1.T, 0) @ fc2.T
+    return cross_entropy(np, h @ head.T, y)
+
+
+def _value(problem: Problem, **options: Any) -> Step:
     """The published program: position after position, with the keys and values of those before."""
+    import numpy as np
+
     import tinytensor as tt
     from tinytensor.scalar import Value
+
+    weights = dict(zip(SHAPES, problem.weights, strict=True))
+    word = [*problem.inputs[0].tolist(), int(problem.inputs[1][-1])]
+    lr, (beta1, beta2), eps = ADAM["lr"], ADAM["betas"], ADAM["eps"]
 
     def linear(x: Any, w: Any) -> list[Any]:
         return [sum(wi * xi for wi, xi in zip(row, x, strict=True)) for row in w]
@@ -212,9 +153,20 @@ def _value(word: list[int], weights: dict[str, Any]) -> tuple[Any, ...]:
         loss.backward()
         t += 1
         for k, x in enumerate(flat):
-            m[k] = BETAS[0] * m[k] + (1 - BETAS[0]) * x.grad
-            v[k] = BETAS[1] * v[k] + (1 - BETAS[1]) * x.grad**2
-            x.data -= LR * m[k] / (1 - BETAS[0] ** t) / ((v[k] / (1 - BETAS[1] ** t)) ** 0.5 + EPS)
+            m[k] = beta1 * m[k] + (1 - beta1) * x.grad
+            v[k] = beta2 * v[k] + (1 - beta2) * x.grad**2
+            x.data -= lr * m[k] / (1 - beta1**t) / ((v[k] / (1 - beta2**t)) ** 0.5 + eps)
         return loss.data  # type: ignore[no-any-return]
 
-    return step, reset, tt.__version__
+    def present() -> list[Any]:
+        return [np.array([[x.data for x in row] for row in w]) for w in p.values()]
+
+    reset()
+    return Step(step, reset, present, tt.__version__)
+
+
+TRAINING = Training(
+    problem, ("Adam", ADAM), network, loss, functional, {"tinytensor Value": _value},
+    {("tinytensor Value", "tinytensor"): 200.0, **targets(1.8, 4.5, 0.9)},
+)  # fmt: skip
+build, claims = TRAINING.build, TRAINING.claims

@@ -8,13 +8,15 @@ from typing import Any
 
 from benchmarks.functions import PEERS, ratios
 from benchmarks.harness import numbers, ratio, spread
-from benchmarks.report import plain, quantity
+from benchmarks.report import OTHERS, OURS, beside, plain, quantity
 
 #: Colour and marker of each library, the same in every figure.
 STYLE = {
-    "tinytensor": ("#0072B2", "o"), "PyTorch": ("#D55E00", "s"), "tinytensor Value": ("#009E73", "^"),
-    "HIPS autograd": ("#D55E00", "s"), "MyGrad": ("#009E73", "^"), "MyGrad, no guard": ("#CC79A7", "D"),
-    "micrograd": ("#CC79A7", "D"), "PyTorch, 1 thread": ("#E69F00", "v"), "NumPy by hand": ("#555555", "P"),
+    "tinytensor": ("#0072B2", "o"), "tinytensor, compiled": ("#0072B2", "*"), "tinytensor, numba": ("#56B4E9", "*"),
+    "PyTorch": ("#D55E00", "s"), "PyTorch, best idiom": ("#D55E00", "v"), "PyTorch, compiled": ("#D55E00", "X"),
+    "PyTorch, 1 thread": ("#E69F00", "v"), "JAX": ("#000000", "d"), "NumPy by hand": ("#777777", "P"),
+    "tinytensor Value": ("#009E73", "^"), "micrograd": ("#CC79A7", "D"), "HIPS autograd": ("#E69F00", "<"),
+    "MyGrad": ("#009E73", ">"), "MyGrad, no guard": ("#CC79A7", "D"), "scikit-learn": ("#F0E442", "h"),
 }  # fmt: skip
 
 
@@ -26,21 +28,26 @@ def draw(results: list[dict[str, Any]], folder: Path) -> list[Path]:
     import matplotlib.pyplot as plt
 
     plt.rcParams.update({"font.size": 11, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": False})
+    figures = {"moons": _moons, "batch": _batch, "width": _width, "chain": _chain, "functions": _functions}
     made = []
     for result in results:
-        figure = {"moons": _moons, "batch": _batch, "chain": _chain, "functions": _functions}.get(result["workload"])
+        figure = figures.get(result["workload"])
         if figure is None or not result["cases"]:
             continue
         if result["workload"] == "functions" and not any(_points(result).values()):
             continue  # nobody to compare with
-        fig = figure(result, plt)
-        fig.text(0.99, 0.01, _footer(result), ha="right", va="bottom", fontsize=7.5, color="#666666")
-        path = folder / f"benchmark-{result['workload']}.png"
-        folder.mkdir(parents=True, exist_ok=True)
-        fig.savefig(path, dpi=150)
-        plt.close(fig)
-        made.append(path)
+        made.append(_save(figure(result, plt), result, folder / f"benchmark-{result['workload']}.png", plt))
+    if cases := [case for case in beside(results) if len(case["libraries"]) > 1]:
+        made.append(_save(_beside(cases, plt), results[0], folder / "benchmark-libraries.png", plt))
     return made
+
+
+def _save(fig: Any, result: dict[str, Any], path: Path, plt: Any) -> Path:
+    fig.text(0.99, 0.01, _footer(result), ha="right", va="bottom", fontsize=7.5, color="#666666")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fig.savefig(path, dpi=150)
+    plt.close(fig)
+    return path
 
 
 def _footer(result: dict[str, Any]) -> str:
@@ -58,7 +65,7 @@ def _moons(result: dict[str, Any], plt: Any) -> Any:
     (case,) = result["cases"]
     times = {name: spread(numbers(case, name)) for name in case["libraries"]}
     names = sorted(times, key=lambda name: times[name].median)
-    fig, ax = plt.subplots(figsize=(8, 3.6), layout="constrained")
+    fig, ax = plt.subplots(figsize=(8, 1 + 0.42 * len(names)), layout="constrained")
     for row, name in enumerate(names):
         t = times[name]
         color, marker = STYLE[name]
@@ -79,12 +86,18 @@ def _moons(result: dict[str, Any], plt: Any) -> Any:
     return fig
 
 
+def _size(case: dict[str, Any], name: str) -> int:
+    """The size of a case: an option, or the first of those in a list."""
+    value = case["options"][name]
+    return int(value[0] if isinstance(value, list) else value)
+
+
 def _lines(result: dict[str, Any], ax: Any, size: str, per: bool) -> list[tuple[str, float, float]]:
     """Median and quartiles of every library over the size of the problem; returns where each line ends."""
     ends = []
     for library, (color, marker) in STYLE.items():
         points = [
-            (case["options"][size], spread([t / (case["options"][size] if per else 1) for t in found]))
+            (_size(case, size), spread([t / (_size(case, size) if per else 1) for t in found]))
             for case in result["cases"]
             if (found := numbers(case, library))
         ]
@@ -112,16 +125,51 @@ def _name(ax: Any, ends: list[tuple[str, float, float]]) -> None:
                     color=STYLE[library][0], va="center")  # fmt: skip
 
 
-def _batch(result: dict[str, Any], plt: Any) -> Any:
-    fig, ax = plt.subplots(figsize=(8, 4.8), layout="constrained")
-    ends = _lines(result, ax, "batch", per=False)
-    largest = max(case["options"]["batch"] for case in result["cases"])
-    ax.set(yscale="log", xlabel="samples in the batch (log scale)", ylabel="seconds per training step (log scale)",
-           title="What vectorizing buys: a training step of MLP 2-16-16-1")  # fmt: skip
-    ax.set_xlim(0.8, largest * 11)
+def _curve(result: dict[str, Any], plt: Any, size: str, label: str, title: str) -> Any:
+    """Seconds per step over one size, both logarithmic."""
+    fig, ax = plt.subplots(figsize=(8, 5.2), layout="constrained")
+    ends = _lines(result, ax, size, per=False)
+    sizes = [_size(case, size) for case in result["cases"]]
+    ax.set(yscale="log", xlabel=f"{label} (log scale)", ylabel="seconds per training step (log scale)", title=title)
+    ax.set_xlim(min(sizes) * 0.8, max(sizes) * (max(sizes) / min(sizes)) ** 0.25)
     fig.get_layout_engine().set(rect=(0, 0.04, 1, 0.96))
     fig.canvas.draw()
     _name(ax, ends)
+    return fig
+
+
+def _batch(result: dict[str, Any], plt: Any) -> Any:
+    return _curve(result, plt, "batch", "samples in the batch",
+                  "What vectorizing buys: a training step of MLP 2-16-16-1")  # fmt: skip
+
+
+def _width(result: dict[str, Any], plt: Any) -> Any:
+    return _curve(result, plt, "sizes", "width of each layer", "A training step of an MLP with three layers, batch 128")
+
+
+def _beside(cases: list[dict[str, Any]], plt: Any) -> Any:
+    """Every library's time relative to ours, compiled where that was measured: to the right is slower."""
+    fig, ax = plt.subplots(figsize=(9, 1.6 + 0.42 * len(cases)), layout="constrained")
+    for name in (*OURS, *OTHERS):
+        points = []
+        for row, case in enumerate(cases):
+            base = OURS[1] if OURS[1] in case["libraries"] else OURS[0]
+            if value := ratio(case, name, base):
+                points.append((value.median, row))
+        if points:
+            color, marker = STYLE[name]
+            x, y = zip(*points, strict=True)
+            ax.plot(x, y, linestyle="none", color=color, marker=marker, markersize=8, label=name, alpha=0.85)
+    ax.axvline(1, color="#333333", linewidth=1)
+    ax.set(xscale="log", yticks=range(len(cases)), yticklabels=[case["label"] for case in cases],
+           xlabel="time relative to tinytensor (log scale): to the right is slower")  # fmt: skip
+    ax.tick_params(axis="y", labelsize=8)
+    ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    ax.set_ylim(len(cases) - 0.5, -0.5)
+    ax.grid(color="#dddddd", linewidth=0.7)
+    ax.set_axisbelow(True)
+    fig.legend(fontsize=8.5, loc="outside upper center", ncols=5, frameon=False)
+    fig.get_layout_engine().set(rect=(0, 0.04, 1, 0.96))
     return fig
 
 

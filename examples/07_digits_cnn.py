@@ -9,9 +9,11 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+from matplotlib.figure import Figure
 
 import tinytensor as tt
 from tinytensor import nn, optim
+from tinytensor.optim.lr_scheduler import CosineAnnealingLR
 
 EPOCHS, BATCH, LR = 20, 64, 4e-3
 
@@ -25,6 +27,8 @@ model = nn.Sequential(
 )  # fmt: skip
 criterion = nn.CrossEntropyLoss()
 optimizer = optim.Adam(model.parameters(), lr=LR)
+steps = EPOCHS * -(-len(x_train) // BATCH)
+scheduler = CosineAnnealingLR(optimizer, steps)
 rng = np.random.default_rng(0)
 
 
@@ -37,14 +41,13 @@ def shifted(images):
 
 
 losses, start = [], perf_counter()
-steps = EPOCHS * -(-len(x_train) // BATCH)
 for epoch in range(EPOCHS):
     for x, y in tt.data.batches(x_train, data.y_train, batch_size=BATCH, rng=rng):
-        optimizer.param_groups[0]["lr"] = LR * (1 + np.cos(np.pi * len(losses) / steps)) / 2
         optimizer.zero_grad()
         loss = criterion(model(shifted(x)), y)
         loss.backward()
         optimizer.step()
+        scheduler.step()
         losses.append(loss.item())
     if epoch % 5 == 4:
         print(f"  epoch {epoch + 1:2d}  loss {np.mean(losses[-23:]):.4f}")
@@ -55,22 +58,16 @@ with tt.no_grad():
     read = model(x_test).data.argmax(axis=1)
 accuracy = np.mean(read == data.y_test)
 
-import matplotlib  # noqa: E402
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402
-
 wrong = np.flatnonzero(read != data.y_test)[:8]
-figure, axes = plt.subplots(1, 1 + len(wrong), figsize=(4 + 1.3 * len(wrong), 2.6), width_ratios=[3] + [1] * len(wrong))
-axes = np.atleast_1d(axes)
-axes[0].semilogy(losses, linewidth=0.8)
-axes[0].set(xlabel="step", ylabel="loss", title=f"{accuracy:.1%} of {len(read)} read right")
-for axis, k in zip(axes[1:], wrong):
+figure = Figure(figsize=(4 + 1.3 * len(wrong), 2.6), layout="constrained")
+left, *others = np.atleast_1d(figure.subplots(1, 1 + len(wrong), width_ratios=[3] + [1] * len(wrong)))
+left.semilogy(losses, linewidth=0.8)
+left.set(xlabel="step", ylabel="loss", title=f"{accuracy:.1%} of {len(read)} read right")
+for axis, k in zip(others, wrong, strict=True):
     axis.imshow(data.raw(data.x_test)[k].reshape(8, 8), cmap="gray_r")
     axis.set(xticks=[], yticks=[], title=f"{data.y_test[k]}, read {read[k]}")
 path = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/digits_cnn.png")
 path.parent.mkdir(parents=True, exist_ok=True)
-figure.tight_layout()
 figure.savefig(path, dpi=120)
 
 assert accuracy >= 0.985

@@ -13,9 +13,9 @@ from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import XKCD_COLORS
+from matplotlib.figure import Figure
 
 import tinytensor as tt
 from tinytensor import Value, nn, optim
@@ -175,11 +175,15 @@ print(f"the losses of its {SCALAR_STEPS} steps differ by at most {difference:.0e
 
 path = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/microgpt.png")
 path.parent.mkdir(parents=True, exist_ok=True)
-figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+figure = Figure(figsize=(7, 4), layout="constrained")
+axes = figure.subplots()
 axes.plot(losses, lw=0.4, color="lightgray", label="loss of each name")
 axes.plot(np.arange(100, STEPS + 1), np.convolve(losses, np.full(100, 0.01), "valid"), label="mean of 100")
-axes.plot(scalar, "x", color="tab:red", label="the scalar engine's first steps")
-axes.set(xlabel="step", ylabel="loss, nats per letter", title="microgpt learns the names of colours")
+axes.plot(scalar, "x", color="tab:red", label=f"the first {SCALAR_STEPS}, number by number")
+axes.set(
+    xlabel="step", ylabel="loss, nats per letter",
+    title=f"microgpt learns names of colours: {scalar_seconds / seconds:.0f} times faster than by single numbers",
+)  # fmt: skip
 axes.legend()
 figure.savefig(path, dpi=120)
 print(f"picture: {path}")

@@ -95,8 +95,9 @@ right.bar(range(3), thirds, width=0.5, color="#4477aa", label="error it made (RM
 right.plot(range(3), [np.sqrt(np.mean(spread[part] ** 2)) for part in np.array_split(order, 3)], "D", color="#cc6677",
            label="error it expected")  # fmt: skip
 right.set(
-    xticks=range(3), xticklabels=["surest third", "middle", "least sure third"], title="Where it is sure, it errs less"
-)
+    xticks=range(3), xticklabels=["surest third", "middle", "least sure third"], ylabel="error",
+    title="It errs least where it is surest",
+)  # fmt: skip
 right.legend()
 path = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/diabetes.png")
 path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,6 +106,7 @@ print(f"picture: {path}")
 
 (rmse, coverage, nll), (rmse_linear, _, nll_linear) = judge(mean, spread), judge(linear, linear_spread)
 assert 0.87 < coverage < 0.93, coverage
+assert thirds[0] == min(thirds)
 assert rmse < 1.02 * rmse_linear
 assert nll < nll_linear
 print(

@@ -124,13 +124,14 @@ def test_bounds_of_hardtanh_have_gradients():
 
 def test_options_of_modules():
     assert repr(nn.LeakyReLU(0.2)) == "LeakyReLU(negative_slope=0.2)"
-    assert repr(nn.ReLU(inplace=True)) == "ReLU()"
+    assert repr(nn.ReLU(inplace=True)) == repr(nn.ReLU(True)) == "ReLU(inplace=True)"
+    assert repr(nn.Hardtanh(-2.0, 2.0, True)) == "Hardtanh(min_val=-2.0, max_val=2.0, inplace=True)"
     assert nn.ELU(0.5).alpha == 0.5
     assert nn.Softmax(dim=0).dim == 0
     for wrong, words in [
-        (lambda: nn.ELU(beta=1), "ELU takes alpha; got beta"), (lambda: nn.ELU(1, 2), "2 values"),
+        (lambda: nn.ELU(beta=1), "ELU takes alpha, inplace; got beta"), (lambda: nn.ELU(1, True, 2), "3 values"),
         (lambda: nn.ELU(1, alpha=2), "got alpha"), (lambda: nn.Threshold(1.0), "missing value"),
-        (lambda: nn.ReLU()(1, 2), "takes 1 inputs, got 2"),
+        (lambda: nn.ReLU()(1, 2), "takes 1 inputs, got 2"), (lambda: nn.Tanh(True), "Tanh takes no options"),
     ]:  # fmt: skip
         with pytest.raises(TypeError, match=words):
             wrong()
@@ -159,3 +160,24 @@ def test_silu_far_out_and_of_views():
     wide = np.random.default_rng(0).standard_normal((40, 30))
     gradient = tt.grad(lambda a: (tt.nn.functional.silu(a) * wide.T[::2]).sum())
     np.testing.assert_array_equal(gradient(wide.T[::2]), gradient(wide.T[::2].copy()))
+
+
+def test_elu_below_zero_with_a_negative_alpha():
+    """The slope is α eˣ for any α."""
+    x = tt.tensor([-1.0, 2.0], requires_grad=True)
+    F.elu(x, -0.5).sum().backward()
+    np.testing.assert_allclose(x.grad, [-0.5 * np.exp(-1), 1], rtol=1e-15)
+
+
+def test_prelu_of_a_number_is_a_number():
+    assert nn.PReLU()(tt.tensor(-2.0)).shape == ()
+
+
+@pytest.mark.parametrize("name", ["relu", "tanh", "elu", "hardsigmoid", "silu", "leaky_relu", "softsign"])
+def test_pytorchs_names_of_arguments(name):
+    f, x = getattr(F, name), tt.tensor([-1.0, 2.0], requires_grad=True)
+    np.testing.assert_array_equal(f(input=x, inplace=True).data, f(x).data)
+    assert f(input=x).requires_grad
+    assert x.tolist() == [-1, 2]
+    with pytest.raises(TypeError, match="missing"):
+        f()

@@ -93,8 +93,6 @@ def test_bad_input_is_refused() -> None:
         sdpa(Q, np.concatenate([K, K[:1]]), V)
     with pytest.raises(ValueError, match="multiple of num_heads, got 6 and 4"):
         nn.MultiheadAttention(6, 4)
-    with pytest.raises(NotImplementedError, match="add_bias_kv"):
-        nn.MultiheadAttention(6, 2, add_bias_kv=True)
     layer, x = nn.MultiheadAttention(6, 2), tt.ones((L, N, 6))
     with pytest.raises(ValueError, match=r"last axes \(6, 6, 6\)"):
         layer(x, x, tt.ones((L, N, 5)))
@@ -132,7 +130,7 @@ def test_weights_and_initial_values() -> None:
     x = tt.ones((L, N, 6))
     assert layer(x, x, x, need_weights=False)[1] is None
     assert layer(x, x, x, average_attn_weights=False)[1].shape == (N, 2, L, L)
-    assert repr(layer).startswith("MultiheadAttention(6, 2")
+    assert repr(layer).startswith("MultiheadAttention(\n  6, 2\n")
 
 
 def test_causal_encoder_does_not_see_the_future() -> None:
@@ -265,3 +263,22 @@ def test_encoder_is_pytorchs(norm_first: bool, activation: Any, layers: int) -> 
     y = ours(leaves[0], mask, src_key_padding_mask=padding)
     y_t = theirs(leaves_t[0], torch.tensor(mask), src_key_padding_mask=torch.tensor(padding))
     compare([y], [y_t], [*leaves, *ours.parameters()], [*leaves_t, *theirs.parameters()])
+
+
+def test_heads_that_share_keys() -> None:
+    draw = np.random.default_rng(4)
+    q, k, v = draw.standard_normal((2, 4, 3, 5)), draw.standard_normal((2, 2, 6, 5)), draw.standard_normal((2, 2, 6, 7))
+    found = sdpa(q, k, v, enable_gqa=True)
+    expected = sdpa(q, k.repeat(2, 1), v.repeat(2, 1))
+    np.testing.assert_array_equal(found.data, expected.data)
+    with pytest.raises(ValueError, match="enable_gqa shares heads"):
+        sdpa(q[:, :3], k, v, enable_gqa=True)
+
+
+def test_a_learned_key_and_one_of_zeros() -> None:
+    layer = nn.MultiheadAttention(4, 2, add_bias_kv=True, add_zero_attn=True, batch_first=True)
+    assert [*layer.state_dict()][2:4] == ["bias_k", "bias_v"]
+    x = np.ones((3, 5, 4), np.float32)
+    y, weights = layer(x, x, x, attn_mask=np.ones((5, 5), bool))
+    assert y.shape == (3, 5, 4) and weights.shape == (3, 5, 7)
+    assert not weights.data[..., :5].any()

@@ -127,6 +127,75 @@ def test_leftovers_of_killed_writers_go_and_those_of_living_ones_stay(tmp_path):
         assert sorted(p.name for p in tmp_path.iterdir()) == sorted([alive.name, ".s.tmp", "s.safetensors"])
 
 
+def exits_at_line(number, work):
+    """Do ``work`` in a child that ends, as if killed, before the line ``number`` that it runs in files.py; True if it got through."""
+    child = os.fork()
+    if child == 0:  # pragma: no cover
+        seen = 0
+
+        def trace(frame, event, arg):
+            nonlocal seen
+            if frame.f_code.co_filename != files.__file__:
+                return None
+            if event == "line":
+                seen += 1
+                if seen == number:
+                    os._exit(9)
+            return trace
+
+        sys.settrace(trace)
+        work()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="POSIX processes")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_killed_before_every_single_line_of_writing(tmp_path):
+    """The third of three checkpoints is written; at each moment the folder holds whole ones, and the newest is not lost."""
+    path = tmp_path / "s.safetensors"
+    for number in range(1, 1000):
+        for name in os.listdir(tmp_path):
+            (tmp_path / name).unlink()
+        for k in (1, 2, 3):
+            checkpoints.save(path, k, keep=3)
+        through = exits_at_line(number, lambda: checkpoints.save(path, 4, keep=3))
+        assert checkpoints.load(path) in (3, 4)
+        older = [checkpoints.load(p) for p in sorted(tmp_path.glob("s.*.safetensors"))]
+        assert 2 in older or 3 in older
+        checkpoints.save(path, 5, keep=3)  # and it goes on from there
+        assert checkpoints.load(path) == 5
+        assert not [name for name in os.listdir(tmp_path) if name.endswith(".tmp")]
+        if through:
+            break
+    assert 30 < number < 999
+
+
+WRITER = """
+import sys
+from tinytensor import checkpoints
+for k in range(150):
+    checkpoints.save(sys.argv[1], [int(sys.argv[2])] * 500, keep=3)
+"""
+
+
+def test_two_processes_write_one_checkpoint_and_a_third_reads_it(tmp_path):
+    path = tmp_path / "s.safetensors"
+    checkpoints.save(path, [0] * 500)
+    both = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(k)], cwd=ROOT, stderr=subprocess.PIPE)
+        for k in (1, 2)
+    ]
+    seen = set()
+    while any(process.poll() is None for process in both):
+        (value,) = set(checkpoints.load(path))
+        seen.add(value)
+    assert seen <= {0, 1, 2}
+    for process in both:
+        error = process.communicate()[1].decode()
+        assert process.returncode == 0, error[-1000:]
+
+
 # -------------------------------------------------------------------------------------------------------- bad files
 
 
@@ -195,6 +264,8 @@ BAD = {
     "a dict as key": (with_state('{"$":"dict","items":[[{},1]]}'), "which no checkpoint has"),
     "a deep description": (with_state("[" * 100_000 + "]" * 100_000), "nested too deep"),
     "a long number": (with_state("1" * 10_000), "is not a checkpoint that can be read"),
+    "not a number": (with_state('{"w":{"$":"array","name":"w"},"lr":NaN}'), "the number NaN, which JSON does not know"),
+    "a twin in the description": (with_state('{"w":{"$":"array","name":"w"},"lr":1,"lr":2}'), "'lr' is there twice"),
     "no description": (with_state("nonsense"), "description is not JSON"),
 }  # fmt: skip
 
@@ -245,13 +316,16 @@ def test_no_file_a_folder_a_pipe(tmp_path):
 # ------------------------------------------------------------------------------------------------ resumed trainings
 
 
-def make(path=None, seed=0, width=4, callbacks=(), optimizer=tt.optim.Adam, metrics="accuracy", **options):
+def make(
+    path=None, seed=0, width=4, callbacks=(), optimizer=tt.optim.Adam, metrics="accuracy", schedule=False, **options
+):
     tt.manual_seed(seed)
     model = tt.nn.MLP(2, [width, 2])
     several = [*callbacks] + ([Checkpoint(path, **options)] if path else [])
-    return tt.Trainer(
-        model, tt.nn.CrossEntropyLoss(), optimizer(model.parameters(), lr=0.05), metrics=metrics, callbacks=several
-    )
+    chosen = optimizer(model.parameters(), lr=0.05)
+    if schedule:
+        several.append(tt.trainer.Schedule(tt.optim.lr_scheduler.StepLR(chosen, 2, 0.5)))
+    return tt.Trainer(model, tt.nn.CrossEntropyLoss(), chosen, metrics=metrics, callbacks=several)
 
 
 X = np.random.default_rng(0).normal(size=(20, 2))
@@ -298,6 +372,9 @@ CHANGES = {
     "another callback": (lambda s: s["callbacks"].pop("EarlyStopping"), "its callbacks: missing ['EarlyStopping']"),
     "another column": (lambda s: s["callbacks"]["EarlyStopping"].update(monitor="loss"), "watches 'loss'"),
     "another best model": (lambda s: s["callbacks"]["BestModel"]["model"].pop("0.bias"), "missing ['0.bias']"),
+    "a best epoch of words": (lambda s: s["callbacks"]["EarlyStopping"].update(best_epoch="last"), "of epoch 'last'"),
+    "a schedule of lists": (lambda s: s["callbacks"]["Schedule"]["state"].update(gamma=[1]), "StepLR.gamma is '[1]', this one has '0.5'"),
+    "a schedule without": (lambda s: s["callbacks"]["Schedule"]["state"].pop("gamma"), "the state's StepLR is"),
     "a list": (lambda s: s.update(model=[1]), "its model is a list"),
 }  # fmt: skip
 
@@ -309,10 +386,10 @@ def watchers():
 @pytest.mark.parametrize("kind", CHANGES)
 def test_a_file_of_another_training_changes_nothing(tmp_path, kind):
     path = tmp_path / "run.safetensors"
-    make(path, callbacks=watchers()).fit((X, Y), validation=(X, Y), epochs=2, batch_size=5)
+    make(path, callbacks=watchers(), schedule=True).fit((X, Y), validation=(X, Y), epochs=2, batch_size=5)
     change, message = CHANGES[kind]
     bad = edited(path, change)
-    trainer = make(seed=7, callbacks=watchers())
+    trainer = make(seed=7, callbacks=watchers(), schedule=True)
     trainer.fit((X, Y), validation=(X, Y), epochs=1, batch_size=5)
     loader = tt.data.DataLoader((X, Y), 5, shuffle=True, generator=4)
     before, position = everything(trainer), loader.state_dict()
@@ -378,6 +455,101 @@ def test_stopped_anywhere_and_resumed_is_the_same_training(tmp_path, optimizer, 
     rows = [[{k: v for k, v in row.items() if k != "seconds"} for row in t.history] for t in (whole, again)]
     assert rows[0] == rows[1]
     assert whole.history.losses == again.history.losses
+
+
+@pytest.mark.parametrize("stop", [1, 4, 7])
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam", "momentum"])
+def test_everything_together_resumes_bit_by_bit_from_a_folder_that_moved(tmp_path, optimizer, stop):
+    """Dropout, running means, an average of the weights, two schedules, a sampler, accumulated steps and threads."""
+    optim, data = tt.optim, tt.data
+
+    def run(path, seed, halt=None):
+        class Halt(tt.trainer.Callback):
+            order = 99
+
+            def on_step_end(self, trainer):
+                if trainer.step == halt:
+                    raise KeyboardInterrupt
+
+        tt.manual_seed(seed)
+        model = tt.nn.Sequential(tt.nn.Linear(2, 6), tt.nn.BatchNorm1d(6), tt.nn.Dropout(0.2), tt.nn.Linear(6, 2))
+        chosen = {
+            "lbfgs": lambda p: optim.LBFGS(p, lr=0.1, max_iter=3, line_search_fn="strong_wolfe"),
+            "adam": lambda p: optim.Adam(p, lr=0.05, amsgrad=True),
+            "momentum": lambda p: optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True),
+        }[optimizer](model.parameters())
+        rates = optim.lr_scheduler
+        both = [rates.LinearLR(chosen, 0.5, total_iters=2), rates.CosineAnnealingWarmRestarts(chosen, 3)]
+        ema = optim.EMA(model, 0.8, use_buffers=True)
+        callbacks = [
+            tt.trainer.Schedule(rates.SequentialLR(chosen, both, [2]), every="step"), tt.trainer.MovingAverage(ema),
+            Checkpoint(path, every_steps=1, keep=2), Halt(),
+        ]  # fmt: skip
+        trainer = tt.Trainer(model, tt.nn.CrossEntropyLoss(), chosen, callbacks=callbacks, accumulate=2)
+        weights = data.WeightedRandomSampler(np.arange(1.0, 21.0), 17)
+        loader = data.DataLoader((X, Y), 3, sampler=weights, num_workers=2)
+        trainer.fit(loader, epochs=3, resume=True)
+        return everything(trainer)[0], ema.state_dict(), trainer.history.losses, tt.rand(2).data.tolist(), trainer
+
+    (tmp_path / "old").mkdir()
+    whole = run(tmp_path / "whole.safetensors", 3)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "old" / "run.safetensors", 3, halt=stop)
+    shutil.copytree(tmp_path / "old", tmp_path / "copy")
+    (tmp_path / "old").rename(tmp_path / "new")
+    for folder, seed in (("new", 3), ("copy", 8)):  # what a program drew before it resumed does not matter
+        again = run(tmp_path / folder / "run.safetensors", seed)
+        assert same(again[:4], whole[:4])
+        assert again[4].step == whole[4].step == 9
+
+
+def junk(draw):
+    return draw.choice([None, True, -1, 0, 3, 2**70, 1.5, float("nan"), "", "word", [], [1], {}, {3: np.ones(2)}, (), np.ones(3),
+                        np.zeros(0), np.array([1, -5]), [[99]], np.array([99] * 20)])  # fmt: skip
+
+
+def places(state, path=()):
+    """The paths of all entries of a nest of dicts and lists."""
+    inner = state.items() if isinstance(state, dict) else enumerate(state) if isinstance(state, list) else ()
+    for key, value in inner:
+        yield (*path, key)
+        yield from places(value, (*path, key))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.filterwarnings("ignore")
+def test_any_entry_replaced_by_anything_is_refused_whole_or_trained_with(tmp_path, seed):
+    """Well-formed files with one entry that is something else: no crash, and nothing half taken."""
+    draw = random.Random(seed)
+    path = tmp_path / "run.safetensors"
+
+    def build(seed):
+        return make(seed=seed, callbacks=watchers(), schedule=True)
+
+    good = build(0)
+    good.fit((X, Y), validation=(X, Y), epochs=2, batch_size=5)
+    good.save(path)
+    all_places = list(places(checkpoints.load(path)))
+    for _ in range(40):
+        *before, last = place = draw.choice(all_places)
+        state = inner = checkpoints.load(path)
+        for key in before:
+            inner = inner[key]
+        inner[last] = junk(draw)
+        checkpoints.save(tmp_path / "bad.safetensors", state)
+        trainer, loader = build(7), tt.data.DataLoader((X, Y), 5, shuffle=True, generator=4)
+        kept, position = everything(trainer), loader.state_dict()
+        watched = [dict(c.state_dict()) for c in trainer.callbacks]
+        try:
+            trainer.fit(loader, validation=(X, Y), epochs=3, resume=tmp_path / "bad.safetensors")
+        except ValueError as error:
+            assert "nothing was changed" in str(error), (place, inner[last])
+            assert "\n" not in str(error)
+            assert equal(kept, everything(trainer)), place
+            assert loader.state_dict() == position
+            assert same(watched, [dict(c.state_dict()) for c in trainer.callbacks]), place
+        except ArithmeticError:
+            pass  # trained with: a learning rate of nan, say
 
 
 def test_resume_true_begins_anew_without_a_file_and_needs_a_callback(tmp_path):

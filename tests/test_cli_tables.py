@@ -203,10 +203,14 @@ def test_files_that_do_not_fit_the_model(folder):
             "tinytensor: bad.csv, line 4, column 'size': expected a number, got 'x'\n",
         )
     assert (folder / "out.csv").read_text() == "old"
-    done = call("evaluate", "m.safetensors", "new.csv")
-    assert "new.csv has no column 'label', which is the model's target" in done.stderr
-    done = call("predict", "m.safetensors", "less.csv", "-o", "out.csv")
-    assert "less.csv has no column 'size', which the model reads" in done.stderr
+    for command, sentence in (
+        ("evaluate m.safetensors new.csv", "new.csv has no column 'label', which is the model's target"),
+        ("predict m.safetensors less.csv -o out.csv", "less.csv has no column 'size', which the model reads"),
+        ("predict m.safetensors new.csv -o new.csv", "'new.csv' is the file that is read"),
+        ("predict m.safetensors new.csv -o out.csv --keep no", "has no column 'no'"),
+    ):
+        done = call(*command.split())
+        assert (done.exit_code, sentence in done.stderr) == (2, True), done.stderr  # no work was begun
     assert (folder / "out.csv").read_text() == "old"
 
 
@@ -219,7 +223,7 @@ def test_a_disk_that_fills_up(folder, monkeypatch):
     (folder / "out.csv").write_text("old")
     monkeypatch.setattr(os, "fsync", full)
     done = call("predict", "m.safetensors", "new.csv", "-o", "out.csv")
-    assert (done.exit_code, done.stderr) == (1, "tinytensor: [Errno 28] No space left on device\n")
+    assert (done.exit_code, done.stderr) == (1, "tinytensor: cannot write 'out.csv': the disk is full\n")
     assert (folder / "out.csv").read_text() == "old"
     done = call("train", "data.csv", "--target", "label", "--epochs", 3, "--checkpoint", "c.safetensors")
     assert done.exit_code == 0  # the run is worth more than its checkpoint: it goes on
@@ -228,6 +232,39 @@ def test_a_disk_that_fills_up(folder, monkeypatch):
     )
     assert fact(done.stdout, "validation accuracy")
     assert sorted(p.name for p in folder.iterdir()) == ["data.csv", "m.safetensors", "new.csv", "out.csv"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="POSIX devices")
+def test_standard_output_that_cannot_be_written_is_said(folder):
+    train("--epochs", 1)
+    command = [sys.executable, "-c", RUN, "inspect", "m.safetensors"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[0] == "tinytensor: standard output cannot be written: the disk is full"
+    assert "Traceback" not in done.stderr
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}  # cannot show R²
+    (folder / "one.csv").write_text("größe,preis €\n" + "".join(f"{k},{k * k}\n" for k in range(40)))
+    command = [sys.executable, "-c", RUN, "train", "one.csv", "--target", "preis €", "--epochs", "1"]
+    done = subprocess.run(command, capture_output=True, env=environment, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert b"validation R?: " in done.stdout
+
+
+def test_names_and_cells_cannot_draw_on_the_terminal(folder):
+    rows = [f"{k % 5},\x1b]0;hi{k % 3},{k * 1.5}" for k in range(60)]
+    (folder / "e.csv").write_text("x\x1b[31m,c,y\n" + "\n".join(rows))
+    options = ["--epochs", 1, "--save", "e.safetensors"]
+    for command in (["train", "e.csv", "--target", "y", *options], ["train", "e.csv", "--target", "c", "--epochs", 1]):
+        done = call(*command)
+        assert done.exit_code == 0, done.output
+        assert "column 'x\\x1b[31m' is read as numbers" in done.stdout
+        assert "\x1b" not in done.stdout
+    (folder / "e.csv").write_text("x\x1b[31m,c\n,q\n")
+    done = call("predict", "e.safetensors", "e.csv", "-o", "out.csv")
+    assert "x�[31m 1" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert "there are x�[31m, c" in call("train", "e.csv", "--target", "nothing").stderr
 
 
 def test_a_file_cannot_draw_on_the_terminal(folder):
@@ -304,6 +341,9 @@ def test_the_toys_and_predict_read_options_from_files_too(folder):
     (folder / "toy.toml").write_text('epochs = 2\nhidden = "5"\n')
     done = call("train", "moons", "--config", "toy.toml")
     assert "MLP 2-5-1" in done.stdout
+    (folder / "named.toml").write_text('dataset = "moons"\nepochs = 2\nhidden = "5"\n', encoding="utf-8-sig")
+    for config in (["--config", "named.toml"], ["--config=named.toml"]):
+        assert "MLP 2-5-1" in call("train", *config).stdout
     train("--epochs", 1)
     (folder / "p.toml").write_text('output = "o.csv"\nprobabilities = true\nkeep = ["id", "colour"]\n')
     assert call("predict", "m.safetensors", "new.csv", "--config", "p.toml").exit_code == 0

@@ -303,3 +303,36 @@ def test_a_network_is_pytorchs(torch):
     torch.nn.CrossEntropyLoss()(theirs(torch.tensor(x)), torch.arange(5) % 3).backward()
     for a, b in zip(mine.parameters(), theirs.parameters()):
         np.testing.assert_allclose(a.grad, b.grad.numpy(), atol=1e-10)
+
+
+def test_second_derivatives_with_output_padding():
+    """The rows that output_padding adds get a gradient of 0: they once broke the shape."""
+    x, w = np.random.default_rng(1).standard_normal((1, 2, 4)), np.random.default_rng(2).standard_normal((2, 1, 3))
+    check_grads(lambda x, w: np.sin(F.conv_transpose1d(x, w, stride=2, output_padding=1)), x, w)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
+def test_what_is_put_around(mode):
+    layer = nn.Conv1d(1, 1, 3, padding=1, padding_mode=mode, bias=False).double()
+    layer.weight.data[...] = [[[1.0, 10.0, 100.0]]]
+    ends = {"reflect": [2.0, 2.0], "replicate": [1.0, 3.0], "circular": [3.0, 1.0]}[mode]
+    assert layer(np.array([[[1.0, 2.0, 3.0]]])).tolist() == [[[ends[0] + 210, 321, 100 * ends[1] + 32]]]
+    with pytest.raises(ValueError, match="padding_mode must be 'zeros' or 'reflect' or 'replicate' or 'circular'"):
+        nn.Conv1d(1, 1, 3, padding_mode="edge")
+
+
+def test_indices_of_the_largest():
+    x = np.arange(16.0).reshape(1, 1, 4, 4)
+    y, where = nn.MaxPool2d(2, return_indices=True)(x)
+    assert where.dtype == np.int64 and where.tolist() == [[[[5, 7], [13, 15]]]]
+    assert F.max_pool1d(x[0, 0], 3, padding=1, return_indices=True)[1].shape == (4, 2)
+    assert nn.MaxPool1d(5, ceil_mode=True)(x[0]).shape == (1, 4, 1)  # a window larger than what is there
+
+
+def test_numpys_integers_are_integers():
+    assert nn.Conv2d(np.int64(2), np.int64(4), np.int64(3), groups=np.int64(2))(np.ones((1, 2, 3, 3))).shape == (
+        1,
+        4,
+        1,
+        1,
+    )

@@ -158,20 +158,26 @@ def test_csv(tmp_path):
     assert data.load_csv(path, None, dtype="float32").arrays[0].dtype == np.float32
     path.write_text("1;2\n3;4\n")
     assert data.load_csv(path, delimiter=";").arrays[0].tolist() == [[1], [3]]
+    path.write_bytes("größe\tlabel\n0.5\t1\n".encode("utf-16"))  # as spreadsheets write it
+    assert data.load_csv(path, "label", "\t").arrays[0].tolist() == [[0.5]]
+    path.write_text("a,b\n" + "1,2\n" * 25_000)
+    assert data.load_csv(path).arrays[0].shape == (25_000, 1)
 
 
 @pytest.mark.parametrize(
     ("text", "target", "message"),
     [
-        ("a,b\n1,2\n3,x\n", "b", r"line 3, column 'b': expected a finite number, got 'x'"),
-        ("1,2\n3,nan\n", -1, r"line 2, column 2: expected a finite number, got 'nan'"),
-        ("a,b\n1,2\n3\n", "b", "line 3: expected 2 columns, got 1"),
-        ("a,b\n1,2\n", "c", "no column 'c'; its columns are a, b"),
+        ("a,b\n1,2\n3,x\n", "b", r"t\.csv, line 3, column 'b': expected a number, got 'x'"),
+        ("1,2\n3,nan\n", -1, r"t\.csv, line 2, column '2': expected a number, the cell is empty or NaN"),
+        ("a,b\n1,2\n3\n", "b", "line 3: expected 2 cells, as in the header, got 1"),
+        ("a,b\n1,2\n", "c", "no column 'c', which is the target; there are a, b"),
         ("1,2\n", "c", "its first line holds no names"),
         ("1,2\n", 5, "has 2 columns, there is no number 5"),
-        ("a,b\n", "b", "has no rows of numbers"),
-        ("", -1, "has no rows of numbers"),
-        (b"\xff\xfe", -1, "is not text in UTF-8"),
+        ("a,b\n", "b", "has names of columns but no rows below them"),
+        ("", -1, "t.csv' is empty"),
+        ("1,2\n3,inf\n", -1, "line 2, column '2': expected a number, got 'inf', which is not finite"),
+        ("1,2\n3,1_0\n", -1, "line 2, column '2': expected a number, got '1_0'"),
+        (b"1,2\n\xff,3\n", -1, "line 2, byte 1: the byte 0xff is not UTF-8 text"),
     ],
 )
 def test_csv_mistakes_name_line_and_column(tmp_path, text, target, message):
@@ -314,7 +320,7 @@ def test_collating():
     assert type(out) is point
     assert out.y.shape == (2, 2)
     assert data.default_collate([{"a": 1, "b": "x"}, {"a": 2, "b": "y"}])["b"] == ["x", "y"]
-    assert data.DataLoader([(0, "a"), (1, "b")], 2, collate_fn=len)._made(None, 0, 0) == 2
+    assert list(data.DataLoader([(0, "a"), (1, "b")], 2, collate_fn=len)) == [2]
     for samples, kind, message in (
         ([np.ones(2), np.ones(3)], ValueError, r"shapes \[\(2,\), \(3,\)\] do not stack"),
         ([(1, 2), (1,)], ValueError, "equal lengths"),

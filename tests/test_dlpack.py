@@ -40,11 +40,19 @@ def test_numpy_and_back(dtype, shape):
 
 def test_layouts_are_kept():
     whole = tt.arange(24.0).reshape(2, 3, 4)
-    for part in (whole.transpose(2, 0, 1), whole[:, ::2, 1], whole[::-1], whole[1]):
+    for part in (whole.transpose(2, 0, 1), whole[:, ::2, 1], whole[1]):
         array = np.from_dlpack(part.detach())
         np.testing.assert_array_equal(array, part.data)
         assert array.strides == part.strides
         assert np.shares_memory(array, whole.data)
+
+
+def test_what_is_read_backwards_is_refused():
+    """PyTorch ends the whole process when it meets a negative stride."""
+    backwards = tt.arange(6.0).reshape(2, 3)[:, ::-1]
+    with pytest.raises(BufferError, match=r"read backwards.*use t.copy\(\)"):
+        np.from_dlpack(backwards)
+    np.testing.assert_array_equal(np.from_dlpack(backwards.copy()), backwards.data)
 
 
 def test_the_memory_outlives_the_tensor():
@@ -152,6 +160,11 @@ def test_pytorch_tensors_of_other_layouts_and_kinds():
     ]:
         with pytest.raises(BufferError, match=words):
             tt.from_dlpack(bad)
+    with pytest.raises(BufferError, match="resolve_neg"):
+        tt.from_dlpack(torch.ones(2, dtype=torch.complex64).conj().imag)
+    one_for_many = tt.from_dlpack(torch.zeros(1).expand(3))
+    with pytest.raises(ValueError, match="read-only"):
+        one_for_many += np.arange(3.0)
     with pytest.raises(BufferError, match=r"use t.detach\(\)"):
         torch.from_dlpack(tt.ones(2, requires_grad=True))
 

@@ -21,6 +21,7 @@ from tinytensor.primitive import DISPATCH, OPS
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinytensor"
 MODULES = sorted(PACKAGE.rglob("*.py"))
+INDEX = ROOT / "docs" / "index.md"
 PROSE = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -520,6 +521,28 @@ def examples() -> list[Any]:
     return [pytest.param(f, id=id_of(f), marks=[pytest.mark.slow] * (f.name >= "07")) for f in files]
 
 
+NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e-?\d+)?")
+
+
+def reached(path: Path) -> str:
+    """What the table of examples says that one reaches."""
+    (row,) = (line for line in INDEX.read_text(encoding="utf-8").splitlines() if f"[{path.name}]" in line)
+    return row.split("|")[3]
+
+
+def is_near(claim: str, n: float) -> bool:
+    """Equal up to 2 % or the last digit, which another machine's rounding may change; powers of ten are bounds."""
+    said = float(claim.replace(",", ""))
+    if "e" in claim:
+        return n <= said
+    return abs(n - said) <= max(0.02 * said, 10.0 ** -len(claim.partition(".")[2]) if "." in claim else 0)
+
+
+def test_near_numbers() -> None:
+    assert is_near("99.4", 98.9) and is_near("0.001", 0.0014) and is_near("4,000", 4000.0) and is_near("1e-15", 3e-16)
+    assert not is_near("99.4", 96.0) and not is_near("0.001", 0.003) and not is_near("1e-15", 2e-15)
+
+
 @pytest.mark.parametrize("path", examples())
 def test_examples_run(path: Path, tmp_path: Path) -> None:
     """Each runs in an empty folder, says what it shows and ends with the number that it reached."""
@@ -527,5 +550,8 @@ def test_examples_run(path: Path, tmp_path: Path) -> None:
         [sys.executable, "-W", "error", str(path)], capture_output=True, text=True, cwd=tmp_path, timeout=120
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert re.search(r"\d", done.stdout.strip().splitlines()[-1])
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    printed = [abs(float(n.replace(",", ""))) for n in NUMBER.findall(done.stdout.strip().splitlines()[-1])]
+    assert printed
+    for claim in NUMBER.findall(reached(path)):
+        assert any(is_near(claim, n) for n in printed), f"docs/index.md says {claim}, the example: {printed}"

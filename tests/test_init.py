@@ -105,3 +105,10 @@ def test_seeds():
 def test_messages(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+def test_sparse_columns() -> None:
+    w = nn.init.sparse_(tt.zeros((10, 4)), 0.25, std=1.0, rng=tt.rng(0)).data
+    assert ((w == 0).sum(0) == 3).all()
+    with pytest.raises(ValueError, match="expected a matrix and a share"):
+        nn.init.sparse_(tt.zeros(3), 0.1)

@@ -194,7 +194,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", disk_full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match=r"cannot write '.*w\.safetensors': the disk is full"):
         io.save({"w": np.ones(5)}, path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
@@ -370,3 +370,41 @@ def test_layers_take_the_weights_of_pytorch_and_give_theirs_back(tmp_path, name,
     back.load_state_dict(library.load_file(io.save(ours.state_dict(), tmp_path / "ours.safetensors")))
     for key, value in theirs.state_dict().items():
         np.testing.assert_array_equal(back.state_dict()[key].numpy(), value.numpy())
+
+
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path):
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(ValueError, match="not a regular file"):
+            tt.io.load(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="not a regular file"):
+        tt.io.load(os.devnull)
+
+
+def test_metadata_that_are_null_are_none(tmp_path):
+    header = b'{"__metadata__":null,"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    (tmp_path / "w.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 4)
+    assert tt.io.load_metadata(tmp_path / "w.safetensors") == {}
+    assert tt.io.load(tmp_path / "w.safetensors")["w"].tolist() == [0]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX locks")
+def test_leftovers_of_killed_writers_go_with_the_next_file(tmp_path):
+    """Those of a writer that is at work stay."""
+    dead = tmp_path / f".w.safetensors.{'0' * 12}.tmp"
+    dead.write_text("half")
+    with tt.io.replacing(tmp_path / "w.safetensors") as temporary:
+        assert not dead.exists()
+        temporary.write_text("one")
+        with tt.io.replacing(tmp_path / "w.safetensors") as other:
+            other.write_text("two")
+        assert temporary.read_text() == "one"
+    assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_a_name_with_a_line_break_leaves_one_sentence(tmp_path):
+    header = b'{"a\\nb":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}'
+    (tmp_path / "w.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 4)
+    with pytest.raises(ValueError, match="not a whole safetensors file") as caught:
+        tt.io.load(tmp_path / "w.safetensors")
+    assert "\n" not in str(caught.value)

@@ -139,14 +139,137 @@ def test_to_keeps_the_parameters():
 def test_hooks_see_and_change_outputs():
     model = nn.Sequential(nn.Identity(), nn.ReLU())
     seen = []
-    remove = model[1].register_forward_hook(lambda m, inputs, out: seen.append((inputs[0], out)))
-    twice = model[0].register_forward_hook(lambda m, inputs, out: out * 2)
+    watching = model[1].register_forward_hook(lambda m, inputs, out: seen.append((inputs[0], out)))
+    doubling = model[0].register_forward_hook(lambda m, inputs, out: out * 2)
     assert model(tt.tensor([1.0, -1.0])).tolist() == [2, 0]
     assert seen[0][0].tolist() == [2, -2]
-    remove()
-    twice()
-    twice()
+    watching.remove()
+    doubling.remove()
+    doubling.remove()
     assert model(tt.tensor([1.0, -1.0])).tolist() == [1, 0] and len(seen) == 1
+
+
+def test_hooks_before_forward_change_inputs():
+    layer = nn.Identity()
+    with layer.register_forward_pre_hook(lambda m, inputs: inputs[0] * 2):
+        assert layer(tt.tensor([1.0])).tolist() == [2]
+    assert layer(tt.tensor([1.0])).tolist() == [1]
+    with pytest.raises(TypeError, match="Identity: a hook is a function, got int"):
+        layer.register_forward_hook(3)
+
+
+def test_names_are_registered_as_in_pytorch():
+    m = nn.Module()
+    m.register_parameter("w", nn.Parameter([1.0]))
+    m.register_parameter("none", None)
+    m.add_module("0", nn.Linear(1, 2))
+    m.register_module("norm", nn.BatchNorm1d(2))
+    assert list(m.state_dict(prefix="net."))[:3] == ["net.w", "net.0.weight", "net.0.bias"]
+    assert m.state_dict(keep_vars=True)["w"] is m.w
+    assert [n for n, _ in m.named_parameters("net", recurse=False)] == ["net.w"]
+    assert [*m.parameters(recurse=False)] == [m.w]
+    assert [*m.buffers(recurse=False)] == []
+    assert [n for n, _ in m.named_buffers(prefix="net")][0] == "net.norm.running_mean"
+    assert m.get_buffer("norm.running_var") is m.norm.running_var
+    m.twin = m.norm
+    assert [n for n, _ in m.named_modules(remove_duplicate=False)] == ["", "0", "norm", "twin"]
+    assert m.get_parameter("twin.weight") is m.norm.weight
+    for call, error, words in [
+        (lambda: m.register_parameter("v", tt.ones(1)), TypeError, "'v' must be a Parameter or None, got Tensor"),
+        (lambda: m.add_module("v", 3), TypeError, "'v' must be a module, got int"),
+        (lambda: m.add_module("a.b", nn.ReLU()), KeyError, "without dots, got 'a.b'"),
+        (lambda: m.register_buffer("forward", tt.ones(1)), KeyError, "has an attribute 'forward' already"),
+        (lambda: m.get_buffer("norm.mean"), KeyError, "no buffer 'norm.mean'; see named_buffers"),
+    ]:
+        with pytest.raises(error, match=words):
+            call()
+
+
+def test_a_parameter_is_not_replaced_by_what_would_not_be_trained():
+    layer = nn.Linear(2, 3)
+    for value in (tt.ones((3, 2)), np.ones((3, 2)), 1.0):
+        with pytest.raises(TypeError, match="Linear: weight is a parameter; assign a Parameter or None"):
+            layer.weight = value
+    layer.weight = nn.Parameter(np.ones((3, 2)), False)
+    layer.bias = None
+    assert list(layer.state_dict()) == ["weight"]
+    assert not layer.weight.requires_grad
+
+
+def test_containers_grow_as_in_pytorch():
+    model = nn.Sequential()
+    model.add_module("fc", nn.Linear(1, 2))
+    model.add_module("bend", nn.ReLU())
+    assert model.fc is model[0]
+    assert list(model.state_dict()) == ["fc.weight", "fc.bias"]
+    model.add_module("fc", nn.Linear(1, 3))
+    assert model(np.ones((4, 1))).shape == (4, 3)
+    longer = nn.Sequential(nn.ReLU()) + nn.Sequential(nn.Tanh())
+    longer += [nn.Identity()]
+    assert [type(m).__name__ for m in longer] == ["ReLU", "Tanh", "Identity"]
+    blocks = nn.ModuleList([nn.ReLU()])
+    assert len(blocks + [nn.Tanh()]) == 2 and len(blocks) == 1
+    heads = nn.ModuleDict([("a", nn.ReLU())])
+    heads.update(nn.ModuleDict({"b": nn.Tanh()}))
+    assert list(heads) == ["a", "b"]
+    heads.clear()
+    assert not len(heads)
+    with pytest.raises(TypeError, match="argument 0 is not a module, got the class ReLU; call it"):
+        nn.Sequential(nn.ReLU)
+
+
+def test_where_a_module_can_go():
+    layer = nn.Linear(2, 3)
+    assert layer.to("cpu").to(device="cpu").cpu() is layer
+    assert layer.to("cpu", np.float64).weight.dtype == np.float64
+    assert layer.to(tt.ones(1, dtype="float32")).weight.dtype == np.float32
+    assert layer.half().weight.dtype == np.float16
+    with pytest.raises(ValueError, match="computes on the CPU, got 'cuda:0'"):
+        layer.to("cuda:0")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda rng: nn.Linear(3, 4, rng=rng), lambda rng: nn.Conv1d(2, 3, 4, rng=rng),
+        lambda rng: nn.LSTM(2, 3, num_layers=2, rng=rng), lambda rng: nn.GRUCell(2, 3, rng=rng),
+        lambda rng: nn.Embedding(5, 2, padding_idx=1, rng=rng),
+        lambda rng: nn.MultiheadAttention(4, 2, add_bias_kv=True, rng=rng),
+    ],
+)  # fmt: skip
+def test_parameters_are_drawn_anew_as_at_first(make):
+    layer, twin = make(tt.rng(1)), make(tt.rng(1))
+    state = layer.state_dict(keep_vars=True)
+    twin.reset_parameters(tt.rng(2))
+    assert any((twin.state_dict()[n] != p.data).any() for n, p in state.items())
+    twin.reset_parameters(tt.rng(1))
+    for name, p in state.items():
+        np.testing.assert_array_equal(twin.state_dict()[name], p.data)
+
+
+def test_repr_of_a_module_with_options_and_parts():
+    assert repr(nn.MultiheadAttention(4, 2)).splitlines()[:2] == ["MultiheadAttention(", "  4, 2"]
+
+
+def test_the_summary_of_a_model_that_begins_with_an_embedding(capsys):
+    nn.Sequential(nn.Embedding(5, 3), nn.Linear(3, 2)).summary((4, 7))
+    assert "(4, 7, 2)" in capsys.readouterr().out
+
+
+def test_complex_inputs_are_refused():
+    for x in (tt.tensor([[1j, 2.0]]), np.ones((1, 2), complex)):
+        with pytest.raises(TypeError, match="Linear: expected .*real numbers, got .*complex"):
+            nn.Linear(2, 2)(x)
+
+
+def test_a_state_is_names_and_arrays():
+    layer = nn.Sequential(*[nn.Linear(1, 1) for _ in range(20)])
+    with pytest.raises(TypeError, match="expected names and arrays, got list"):
+        layer.load_state_dict([1])
+    with pytest.raises(KeyError, match=r"'4.bias'\] and 30 more, unexpected nothing"):
+        layer.load_state_dict({})
+    found = nn.Linear(1, 1).load_state_dict({"more": 1}, strict=False)
+    assert found.missing_keys == ["weight", "bias"] and found.unexpected_keys == ["more"]
 
 
 def test_state_that_is_not_strict():
@@ -176,6 +299,27 @@ def test_parts_by_name():
     model(np.ones((1, 2))).sum().backward()
     model.zero_grad(set_to_none=False)
     assert not model[0].weight.grad.any()
+
+
+@pytest.mark.parametrize(
+    ("layer", "shapes", "products"),
+    [
+        (nn.LSTM(3, 4, num_layers=2, bidirectional=True), [(5, 2, 3)], 5 * 2 * 2 * 16 * ((3 + 4) + (8 + 4))),
+        (nn.GRU(3, 4, batch_first=True), [(5, 2, 3)], 5 * 2 * 12 * 7),
+        (nn.RNNCell(3, 4), [(5, 3)], 5 * 4 * 7),
+        (nn.ConvTranspose2d(2, 3, 2), [(1, 2, 4, 4)], 16 * 2 * 3 * 4),
+        (nn.Conv2d(4, 6, 3, groups=2), [(1, 4, 5, 5)], 9 * 6 * 2 * 9),
+        # three maps of the inputs, two products of (L, E) with (S, E), and the map of the output
+        (nn.MultiheadAttention(4, 2), [(3, 1, 4), (5, 1, 4), (5, 1, 4)], (3 + 5 + 5) * 16 + 2 * 3 * 5 * 4 + 3 * 16),
+        (nn.MultiheadAttention(4, 2, batch_first=True), [(2, 3, 4)] * 3, 2 * (9 * 16 + 2 * 9 * 4 + 3 * 16)),
+    ],
+    ids=lambda v: repr(v)[:30],
+)
+def test_the_summary_counts_products(layer, shapes, products):
+    """Of recurrent layers, transposed convolutions and attention too, whose weights are used in other ways."""
+    from tinytensor.nn.summary import Summary
+
+    assert Summary(layer, tuple(np.zeros(shape, np.float32) for shape in shapes)).multiplies == products
 
 
 def test_summary(capsys):
@@ -270,7 +414,7 @@ def test_dropout():
     assert nn.Dropout(0.5).eval()(x) is x
     assert not F.dropout(x, 1.0).data.any()
     assert F.dropout(np.ones(3, np.float32), 0.5).dtype == np.float32
-    assert repr(nn.Dropout(0.1)) == "Dropout(p=0.1)"
+    assert repr(nn.Dropout(0.1)) == "Dropout(p=0.1, inplace=False)"
     with pytest.raises(ValueError, match="Dropout: p must lie between 0 and 1, got 2"):
         nn.Dropout(2)
     with pytest.raises(TypeError, match="floating"):
@@ -306,7 +450,7 @@ NORMS = {
     "group 1": (lambda x, w, b: F.group_norm(x, 1, w, b), X4),
     "group 2": (lambda x, w, b: F.group_norm(x, 2, w, b), X3),
     "group of numbers": (lambda x, w, b: F.group_norm(x, 3, w, b), X),
-    "instance": (lambda x, w, b: F.instance_norm(x, w, b), X4),
+    "instance": (lambda x, w, b: F.instance_norm(x, weight=w, bias=b), X4),
     "batch": (lambda x, w, b: F.batch_norm(x, None, None, w, b, True), X),
     "batch, images": (lambda x, w, b: F.batch_norm(x, None, None, w, b, True), X4),
     "batch, evaluated": (lambda x, w, b: F.batch_norm(x, tt.zeros(6) + 0.5, tt.ones(6) * 2, w, b), X3),
@@ -438,3 +582,60 @@ def test_norms_of_many_rows_by_their_definition(layer):
         )
         for got, expected in zip(mine, wanted, strict=True):
             np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-10)
+
+
+def test_a_batch_of_one_normalised_by_groups():
+    """The weight's gradient is its own memory: what goes on to x was once multiplied into it."""
+    layer = nn.GroupNorm(1, 3).double()
+    layer.weight.data[...] = [2.0, 3.0, 5.0]
+    x = np.array([[1.0, 2.0, 4.0]])
+    layer(x).sum().backward()
+    np.testing.assert_allclose(layer.weight.grad, ((x - x.mean()) / np.sqrt(x.var() + 1e-5))[0], rtol=1e-12)
+
+
+def test_running_statistics_of_instances():
+    layer = nn.InstanceNorm1d(2, momentum=0.5, track_running_stats=True).double()
+    x = rng.standard_normal((3, 2, 5))
+    layer(x)
+    np.testing.assert_allclose(layer.running_mean.data, 0.5 * x.mean((0, 2)), rtol=1e-12)
+    np.testing.assert_allclose(layer.running_var.data, 0.5 + 0.5 * x.var(2, ddof=1).mean(0), rtol=1e-12)
+    mean, var = layer.running_mean.data, layer.running_var.data
+    expected = (x - mean[:, None]) / np.sqrt(var + 1e-5)[:, None]
+    np.testing.assert_allclose(layer.eval()(x).data, expected, rtol=1e-12)
+    np.testing.assert_allclose(layer(x[0]).data, expected[0], rtol=1e-12)
+    with pytest.raises(TypeError, match="instance_norm: running_mean must not require grad"):
+        F.instance_norm(x, nn.Parameter(mean))
+    with pytest.raises(ValueError, match=r"InstanceNorm1d: expected x \(N, 2, …\) or \(2, …\), got shape \(3, 5\)"):
+        layer(np.ones((3, 5)))
+
+
+def test_embedding_with_a_largest_norm():
+    table = nn.Embedding.from_pretrained(np.array([[3.0, 4.0], [6.0, 8.0], [0.1, 0.0]]))
+    table.max_norm = 1.0
+    np.testing.assert_allclose(table([0, 2]).data, [[0.6, 0.8], [0.1, 0.0]], rtol=1e-6)
+    assert table.weight.data[1].tolist() == [6, 8]  # not looked up
+
+
+def test_a_number_flattens_to_a_vector():
+    assert nn.Flatten(0)(tt.tensor(3.0)).tolist() == [3]
+
+
+def test_pad_takes_pytorchs_order():
+    x = tt.tensor([[1.0, 2.0, 3.0]])
+    assert F.pad(x, (1, 0, 0, 1), value=9).tolist() == [[9, 1, 2, 3], [9, 9, 9, 9]]
+    assert F.pad(x, (-1, 1)).tolist() == [[2, 3, 0]]
+    assert F.pad(x, (2, 0), "circular").tolist() == [[2, 3, 1, 2, 3]]
+    for widths, mode, words in [
+        ((1,), "constant", "pairs of widths"), ((3, 0), "reflect", "cannot add 3"), ((1, 1), "edge", "mode must be"),
+    ]:  # fmt: skip
+        with pytest.raises(ValueError, match=words):
+            F.pad(x, widths, mode)
+
+
+def test_directions():
+    x = tt.tensor([[3.0, 4.0], [0.0, 0.0]], requires_grad=True)
+    y = F.normalize(x)
+    assert y.tolist() == [[0.6, 0.8], [0, 0]]
+    y.sum().backward()
+    assert np.isfinite(x.grad).all()
+    check_grads(F.cosine_similarity, rng.standard_normal((3, 4)), rng.standard_normal((3, 4)))

@@ -215,8 +215,13 @@ def test_cross_entropy_where_logits_are_infinite():
 
 
 def test_everything_ignored_is_nan_as_in_pytorch():
-    with np.errstate(invalid="ignore"):
-        assert np.isnan(F.cross_entropy(tt.tensor(X), np.full(5, -100)).item())
+    """The loss is NaN, but its gradient 0: a batch of padding alone leaves the weights as they are."""
+    for loss in (F.cross_entropy, F.nll_loss, lambda x, y: F.cross_entropy(x, y, label_smoothing=0.1)):
+        x = tt.tensor(X, requires_grad=True)
+        out = loss(x, np.full(5, -100))
+        assert np.isnan(out.item())
+        out.backward()
+        assert not x.grad.any()
 
 
 def test_focal_loss_is_cross_entropy_that_looks_away():
@@ -273,3 +278,10 @@ def test_cross_entropy_of_logits_that_are_written_over_before_backward():
     h *= 0
     loss.backward()
     np.testing.assert_allclose(x.grad, tt.grad(lambda a: F.cross_entropy(2 * a, CLASSES))(X), rtol=1e-12)
+
+
+def test_triplets():
+    a, b, c = np.random.default_rng(3).standard_normal((3, 4, 2))
+    check_grads(lambda *x: F.triplet_margin_loss(*x, margin=3.0), a, b, c)
+    with pytest.raises(ValueError, match="must have one shape"):
+        F.triplet_margin_loss(a, b, c[:1])

@@ -171,3 +171,47 @@ def test_weight_norm_refuses():
     U.weight_norm(layer)
     with pytest.raises(RuntimeError, match="is normalised already"):
         U.weight_norm(layer)
+
+
+@pytest.mark.parametrize(
+    ("f", "message"),
+    [
+        (
+            lambda m: nn.utils.clip_grad_norm_(m, 1.0),
+            "clip_grad_norm_: expected parameters, got Linear; pass model.param",
+        ),
+        (
+            lambda m: nn.utils.clip_grad_norm_(m.parameters(), "a"),
+            "clip_grad_norm_: max_norm must be a number, got 'a'",
+        ),
+        (lambda m: nn.utils.clip_grad_value_(m, 1.0), "clip_grad_value_: expected parameters, got Linear"),
+        (lambda m: nn.utils.clip_grad_value_(m.parameters(), "a"), "clip_value must be a number, got 'a'"),
+        (lambda m: nn.utils.get_total_norm(["a"]), "get_total_norm: expected arrays or tensors of numbers"),
+        (lambda m: nn.utils.get_total_norm([None]), "get_total_norm: expected arrays or tensors of numbers"),
+        (lambda m: nn.utils.get_total_norm(3), "get_total_norm: expected arrays or tensors, got int"),
+        (lambda m: nn.utils.parameters_to_vector(m), "parameters_to_vector: expected parameters, got Linear"),
+        (
+            lambda m: nn.utils.vector_to_parameters(np.zeros(6), m),
+            "vector_to_parameters: expected parameters, got Linear",
+        ),
+    ],
+)
+def test_what_is_no_parameter_is_said(f, message):
+    with pytest.raises(TypeError, match=message):
+        f(nn.Linear(2, 2))
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("norm_type", [2.0, np.inf, 1.0, 0.5])
+def test_norms_of_many_and_of_large_arrays_are_pytorchs(norm_type):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra: peers)")
+    rng = np.random.default_rng(0)
+    for kinds in ("f8", "f4", "f4 f8", "f8 c16"):
+        shapes = [(3,), (), (0,), (300, 400), (7, 8), (32768,), (32769,), (200, 100), (5,)] * 2
+        arrays = [rng.normal(size=s).astype(kinds.split()[i % len(kinds.split())]) for i, s in enumerate(shapes)]
+        if norm_type in (0.5, np.inf):
+            arrays = [a for a in arrays if a.size]
+        wide = [torch.tensor(a.astype(np.promote_types(a.dtype, "f8"))) for a in arrays]
+        expected = torch.nn.utils.get_total_norm(wide, norm_type).item()
+        np.testing.assert_allclose(nn.utils.get_total_norm(arrays, norm_type), expected, rtol=1e-12)
+        np.testing.assert_allclose(nn.utils.get_total_norm(map(tt.tensor, arrays), norm_type, foreach=True), expected)

@@ -760,3 +760,140 @@ def test_small_parameters_together_are_updated_as_each_alone(name, monkeypatch):
     for k in s1["state"]:
         for key, value in s1["state"][k].items():
             np.testing.assert_array_equal(value, s2["state"][k][key])
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop", "Adagrad", "Adadelta"])
+def test_options_of_pytorchs_implementation_are_taken(name):
+    make = getattr(optim, name)
+    w = nn.Parameter([1.0])
+    optimizer = make([{"params": [w], "fused": None}], lr=0.1, foreach=True, fused=False, differentiable=False)
+    assert "foreach" not in optimizer.param_groups[0]
+    with pytest.raises(ValueError, match="differentiable=True is not supported"):
+        make([w], differentiable=True)
+    with pytest.raises(TypeError, match=f"{name}: there is no option 'momentun'; it takes lr, "):
+        make([w], momentun=0.9)
+
+
+@pytest.mark.parametrize("make", [np.array, tt.tensor, np.float32])
+def test_a_rate_may_be_an_array_and_is_a_number_in_the_state(make):
+    w = nn.Parameter([1.0], "float64")
+    optimizer = optim.SGD([w], lr=make(0.5))
+    w.grad = np.ones(1)
+    optimizer.step()
+    assert w.item() == 0.5
+    assert json.loads(json.dumps(optimizer.state_dict()["param_groups"]))[0]["lr"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda m: optim.Adam(m), "expected parameters, got Linear; pass model.parameters()"),
+        (lambda m: optim.Adam(None), "expected parameters, got NoneType"),
+        (
+            lambda m: optim.Adam(dict(m.named_parameters())),
+            r"got a dict of \['weight', 'bias'\]; pass model.parameters",
+        ),
+        (lambda m: optim.Adam(m.parameters(), lr="0.1"), "lr must be a number, got '0.1'"),
+        (lambda m: optim.SGD(m.parameters(), momentum=0.9, dampening="x"), "dampening must be a number"),
+        (lambda m: optim.RMSprop(m.parameters(), alpha="x"), "alpha must be a number"),
+        (lambda m: optim.Adadelta(m.parameters(), rho=None), "rho must be a number"),
+        (lambda m: optim.LBFGS([{"params": []}]), "expected an iterable of parameters, got nothing"),
+        (lambda m: optim.EMA(3), "EMA: expected a model, got int"),
+        (lambda m: optim.EMA(m, "x"), "EMA: decay must be a number"),
+        (lambda m: optim.EMA(m).load_state_dict(3), "EMA: expected a state"),
+        (lambda m: optim.decay_groups(3), "decay_groups: expected a model, got int"),
+    ],
+)
+def test_what_is_no_parameter_or_number_is_said(make, message):
+    with pytest.raises(TypeError, match=message):
+        make(nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"param_groups": 3}, TypeError, "this is no optimizer's state"),
+        ({"param_groups": [3]}, TypeError, "this is no optimizer's state"),
+        ({"param_groups": [{"lr": 1}]}, TypeError, "this is no optimizer's state"),
+        ({"state": [1]}, TypeError, "this is no optimizer's state"),
+        ({"state": {0: 3}}, TypeError, "this is no optimizer's state"),
+        ({"state": {"x": {}}}, ValueError, "the state of parameter x belongs to no group"),
+        ({"state": {0: {"step": np.nan, "exp_avg": np.zeros(2), "exp_avg_sq": np.zeros(2)}}}, ValueError, "got nan"),
+        ({"state": {0: {"step": -1, "exp_avg": np.zeros(2), "exp_avg_sq": np.zeros(2)}}}, ValueError, "from 0, got -1"),
+    ],
+)
+def test_states_that_are_no_states(change, error, message):
+    optimizer = optim.Adam([nn.Parameter([1.0, 2.0])])
+    with pytest.raises(error, match=f"Adam: .*{message}"):
+        optimizer.load_state_dict({**optimizer.state_dict(), **change})
+    group = {**optimizer.state_dict()["param_groups"][0], "params": [0, 0]}
+    two = optim.Adam([nn.Parameter([1.0]), nn.Parameter([1.0])])
+    with pytest.raises(ValueError, match="numbers two parameters alike"):
+        two.load_state_dict({"state": {}, "param_groups": [group]})
+
+
+def random_options(name, rng):
+    options = {"lr": rng.uniform(0.001, 0.05), "weight_decay": rng.choice([0.0, 0.05]), "maximize": rng.random() < 0.3}
+    if name in ("Adam", "AdamW", "NAdam", "RAdam", "Adamax"):
+        options["betas"] = (rng.choice([0.0, 0.5, 0.9]), rng.choice([0.5, 0.999]))
+    if name in ("Adam", "AdamW"):
+        options["amsgrad"] = rng.random() < 0.5
+    if name in ("NAdam", "RAdam"):
+        options["decoupled_weight_decay"] = rng.random() < 0.5
+    if name == "SGD":
+        options |= {"momentum": rng.choice([0.0, 0.9]), "dampening": rng.choice([0.0, 0.3])}
+    if name == "RMSprop":
+        options |= {"momentum": rng.choice([0.0, 0.9]), "centered": rng.random() < 0.5, "eps": 1e-2}
+    return {k: v.item() if isinstance(v, np.generic) else v for k, v in options.items()}
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop", "Adagrad", "Adadelta"])
+@pytest.mark.parametrize("seed", range(3))
+def test_random_lives_of_parameters_are_pytorchs(name, seed, torch):
+    """200 steps: groups, missing gradients, freezing, new arrays, new groups, states through JSON, other rates."""
+    rng = np.random.default_rng([seed, len(name)])
+    ours, theirs = [], []
+
+    def group():
+        shapes = [[(), (3,), (2, 3), (4, 7), (5, 1, 2), (0,)][i] for i in rng.integers(6, size=rng.integers(3, 9))]
+        arrays = [rng.normal(size=s) for s in shapes]
+        mine, other = [nn.Parameter(a.copy()) for a in arrays], [torch.nn.Parameter(torch.tensor(a)) for a in arrays]
+        ours.extend(mine), theirs.extend(other)
+        options = random_options(name, rng)
+        return {"params": mine, **options}, {"params": other, **options}
+
+    pairs = [group() for _ in range(2)]
+    a = getattr(optim, name)([p[0] for p in pairs])
+    b = getattr(torch.optim, name)([p[1] for p in pairs])
+    for step in range(200):
+        k, event = rng.integers(len(ours)), rng.random()
+        if event < 0.01:
+            mine, other = group()
+            a.add_param_group(mine), b.add_param_group(other)
+        elif event < 0.05:
+            array = rng.normal(size=ours[k].shape)
+            ours[k].data, theirs[k].data = np.array(array, order="F"), torch.tensor(array)
+        elif event < 0.08:
+            ours[k].requires_grad_(event < 0.065), theirs[k].requires_grad_(event < 0.065)
+        elif event < 0.09:
+            saved, index = a.state_dict(), 0
+            assert [g["params"] for g in saved["param_groups"]] == [g["params"] for g in b.state_dict()["param_groups"]]
+            saved["param_groups"] = json.loads(json.dumps(saved["param_groups"]))
+            a = getattr(optim, name)([{"params": g["params"]} for g in a.param_groups])
+            a.load_state_dict(saved)
+        elif event < 0.1:
+            index = rng.integers(len(a.param_groups))
+            a.param_groups[index]["lr"] = b.param_groups[index]["lr"] = rng.uniform(0.001, 0.05)
+        for p, q in zip(ours, theirs, strict=True):
+            noise = rng.normal(size=p.shape)
+            if not p.requires_grad or (step % 20 > 15 and rng.random() < 0.2):
+                q.grad = None
+                if p.requires_grad:
+                    p.grad = None
+            else:
+                p.grad, q.grad = 0.7 * p.data + noise, 0.7 * q.detach() + torch.tensor(noise)
+        a.step(), b.step()
+        if step % 10 == 9:
+            for p, q in zip(ours, theirs, strict=True):
+                np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=1e-10, atol=1e-11, err_msg=str(step))

@@ -187,8 +187,6 @@ def test_bad_input_is_refused() -> None:
     for lengths in ([5, 5], [5, 0, 1], [6, 1, 1], [1.0, 2.0, 3.0]):
         with pytest.raises(ValueError, match="lengths are 3 integers from 1 to 5"):
             layer(tt.ones((T, N, I)), lengths=lengths)
-    with pytest.raises(NotImplementedError, match="proj_size is not supported; put an nn.Linear"):
-        nn.LSTM(I, H, proj_size=1)
     with pytest.raises(ValueError, match="dropout is a probability"):
         nn.GRU(I, H, dropout=1.5)
     with pytest.raises(ValueError, match="hidden_size must be an integer of at least 1, got 0"):
@@ -316,3 +314,15 @@ def test_second_derivatives_are_pytorchs(kind: str) -> None:
     np.testing.assert_allclose(leaf.grad, leaf_t.grad.numpy(), rtol=1e-10, atol=1e-12)
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         np.testing.assert_allclose(a.grad, b.grad.numpy(), rtol=1e-10, atol=1e-12)
+
+
+def test_projected_states_have_second_derivatives() -> None:
+    layer = nn.LSTM(2, 3, proj_size=1, bidirectional=True).double()
+    x = np.random.default_rng(5).standard_normal((4, 2, 2))
+    y, (h, c) = layer(x, lengths=[4, 2])
+    assert y.shape == (4, 2, 2) and h.shape == (2, 2, 1) and c.shape == (2, 2, 3)
+    assert not y.data[2:, 1].any()
+    check_grads(lambda x: layer(x)[0], x)
+    for kind, size in ((nn.GRU, 1), (nn.LSTM, 3)):
+        with pytest.raises(ValueError, match="proj_size is an LSTM's, and smaller than hidden_size"):
+            kind(2, 3, proj_size=size)

@@ -304,3 +304,100 @@ O = our_optimizer()
 def test_what_is_refused(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_restarts_go_to_fractions_of_an_epoch():
+    """cos(π t / 4) from 1 in the first cycle, twice as slow in the second."""
+    optimizer = our_optimizer(rates=(1.0,))
+    scheduler = ours.CosineAnnealingWarmRestarts(optimizer, 4, 2)
+    optimizer.step()
+    for epoch, cycle in ((0.5, 0.125), (2.0, 0.5), (4.0, 0.0), (6.0, 0.25), (13.0, 1 / 16)):
+        scheduler.step(epoch)
+        np.testing.assert_allclose(scheduler.get_last_lr(), (1 + math.cos(math.pi * cycle)) / 2, rtol=1e-14)
+        assert scheduler.last_epoch == int(epoch)
+    before = scheduler.state_dict()
+    with pytest.raises(ValueError, match="epoch must be a number from 0, got -1"):
+        scheduler.step(-1)
+    assert scheduler.state_dict() == before
+
+
+@pytest.mark.peers
+@pytest.mark.filterwarnings("ignore:The epoch parameter")
+@pytest.mark.parametrize(
+    "case", ["step", "multi-step", "constant", "exponential", "linear", "polynomial", "cosine", "lambda"]
+)
+def test_a_step_to_an_epoch_is_pytorchs(case, torch):
+    a, b = our_optimizer(), their_optimizer(torch)
+    mine, theirs = CASES[case][0](ours, a), CASES[case][0](torch.optim.lr_scheduler, b)
+    a.step(), b.step()
+    for epoch in (7, 3, 40, 0):
+        mine.step(epoch), theirs.step(epoch)
+        np.testing.assert_allclose(mine.get_last_lr(), theirs.get_last_lr(), rtol=1e-12)
+        assert mine.last_epoch == theirs.last_epoch
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize(
+    "case", ["one cycle", "one cycle linear", "one cycle three phases", "cyclic", "cyclic halves", "plateau"]
+)
+def test_states_with_functions_and_phases_go_both_ways(case, torch):
+    make = CASES[case][0] if case in CASES else lambda s, o: s.ReduceLROnPlateau(o, patience=1)
+    metric = [] if case in CASES else [1.0]
+    a, b = our_optimizer(), their_optimizer(torch)
+    mine, theirs = make(ours, a), make(torch.optim.lr_scheduler, b)
+    for _ in range(7):
+        b.step(), theirs.step(*metric)
+    mine.load_state_dict(theirs.state_dict())
+    theirs.load_state_dict(mine.state_dict())
+    for group, other in zip(a.param_groups, b.param_groups, strict=True):
+        group.update({k: v for k, v in other.items() if k in group and k != "params"})
+    for _ in range(30):
+        a.step(), b.step(), mine.step(*metric), theirs.step(*metric)
+        np.testing.assert_allclose(mine.get_last_lr(), theirs.get_last_lr(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("make", [np.array, lambda x: np.float32(x), lambda x: __import__("tinytensor").tensor(x)])
+def test_a_rate_that_is_an_array_is_scheduled_in_its_memory(make):
+    lr = make(0.5)
+    optimizer = optim.SGD([nn.Parameter([1.0])], lr=lr)
+    scheduler = ours.SequentialLR(
+        optimizer, [ours.ConstantLR(optimizer, 0.5, 9), ours.ExponentialLR(optimizer, 0.5)], [1]
+    )
+    for _ in range(2):
+        optimizer.step(), scheduler.step()
+    assert [type(x) for x in scheduler.get_last_lr()] == [float]
+    assert scheduler.get_last_lr() == [0.25]
+    assert type(lr) is np.float32 or float(lr) == 0.25
+    json.dumps(scheduler.state_dict())
+
+
+def test_a_cycle_does_not_change_where_others_begin():
+    """``initial_lr`` is what the optimizer began with: the last of a sequence goes on from it."""
+    optimizer = our_optimizer(rates=(1.0,))
+    parts = [ours.ExponentialLR(optimizer, 0.5), ours.CyclicLR(optimizer, 0.1, 0.2, 4)]
+    scheduler = ours.SequentialLR(optimizer, parts, [3])
+    np.testing.assert_allclose(rates(optimizer, scheduler, 3)[:, 0], [1.0, 0.5, 0.25, 0.1])
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda o: ours.StepLR(o, 3, "a"), TypeError, "StepLR: gamma must be a number, got 'a'"),
+        (lambda o: ours.MultiStepLR(o, 3), TypeError, "milestones must be a list of steps, got 3"),
+        (lambda o: ours.MultiStepLR(o, ["a"]), ValueError, "a milestone must be an integer from 0, got 'a'"),
+        (lambda o: ours.OneCycleLR(o, "a", 10), TypeError, "max_lr must be a number, got 'a'"),
+        (lambda o: ours.OneCycleLR(o, 1.0, 10, div_factor=0), ValueError, "div_factor must be positive, got 0"),
+        (lambda o: ours.CyclicLR(o, 0.1, 1.0, 0), ValueError, "the steps up and down must be positive, got 0"),
+        (lambda o: ours.ReduceLROnPlateau(o, patience="a"), ValueError, "patience must be an integer from 0, got 'a'"),
+        (lambda o: ours.StepLR(o, 1).load_state_dict(None), TypeError, "StepLR: expected a state"),
+        (
+            lambda o: ours.StepLR(o, 1).load_state_dict({**ours.StepLR(o, 1).state_dict(), "base_lrs": [1, 2, 3]}),
+            ValueError, r"the state has \[1, 2, 3\] for base_lrs",
+        ),
+    ],
+)  # fmt: skip
+def test_numbers_that_are_none(make, error, message):
+    with pytest.raises(error, match=message):
+        make(our_optimizer())
+    assert ours.StepLR(our_optimizer(), np.int64(3)).state_dict()["step_size"] == 3
+    assert not ours.ReduceLROnPlateau(our_optimizer()).in_cooldown

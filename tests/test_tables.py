@@ -1,6 +1,7 @@
 """Tables: what is read, decided, encoded, trained and kept; and the sentence for every file that is no table or model."""
 
 import csv
+import gzip
 import json
 import math
 import os
@@ -106,7 +107,7 @@ def test_decimal_commas(write):
         (b"a,b\n1,\xff\n", "line 2, byte 3: the byte 0xff is not UTF-8"),
         (b"a,b\0\n1,2\n", "holds zero bytes"),
         (b"PK\x03\x04rest", "is a zip archive or an Excel workbook, expected CSV"),
-        (b"\x1f\x8brest", "is compressed with gzip"),
+        (b"\x1f\x8brest", "is a damaged gzip file"),
         (b"PAR1rest", "is a Parquet file"),
         (b"a," * 6_000_000, "a line of over 10,000,000 characters|a cell|expected"),
     ],
@@ -116,6 +117,55 @@ def test_what_is_no_table_is_refused_in_one_sentence(write, content, sentence):
         cells(write(content))
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 400
+
+
+def test_a_file_compressed_by_gzip_is_read_as_it_is(write):
+    text = "a,b\n1,x\n2,é\n".encode()
+    packed = gzip.compress(text)
+    assert cells(write(packed, "t.csv.gz")) == [("1", "x"), ("2", "é")]
+    with pytest.raises(ValueError, match=r"line 3, byte 3: the byte 0xe9 is not UTF-8"):
+        cells(write(gzip.compress("a,b\n1,x\n2,é\n".encode("latin-1"))))
+    big = gzip.compress(b"a,b\n" + bytes(range(48, 58)) * 20 + b",1\n" * 50_000)
+    for damaged in (packed[:-9], packed[:-8] + b"\0" * 8, packed[:12] + b"\xff" * 20, big[: len(big) // 2]):
+        with pytest.raises(ValueError, match="is a damaged gzip file"):
+            cells(write(damaged))
+
+
+def test_a_zero_byte_is_found_wherever_it_is(write):
+    text = b"a,b\n" + b"1,2\n" * 30_000 + b"1,2\0\n"
+    with pytest.raises(ValueError, match=r"t\.csv, line 30002: expected text, got a zero byte"):
+        cells(write(text))
+
+
+def test_a_wide_table_is_read_fewer_rows_at_a_time(write):
+    text = ",".join(f"c{k}" for k in range(3000)) + "\n" + (",".join(["1"] * 3000) + "\n") * 700
+    sizes = [len(lines) for _, lines in tables.CsvFile(write(text)).pieces(["c0"])]
+    assert sizes == [333, 333, 34]
+
+
+def test_a_hundred_thousand_columns_take_no_hundred_thousand_times_as_long(write):
+    """Names are looked up, not searched: comparing each with each would be 10,000,000,000 comparisons."""
+
+    class Counted(str):
+        compared = 0
+
+        def __eq__(self, other):
+            Counted.compared += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    names = [f"c{k}" for k in range(2000)]
+    file = tables.CsvFile(write(",".join(names) + "\n" + ",".join(["1"] * 2000) + "\n"))
+    asked = [Counted(name) for name in names]
+    file.require(asked, "is asked for")
+    assert len(list(file.pieces(asked))) == 1
+    assert Counted.compared <= 10 * len(names)
+
+
+def test_standard_input_cannot_be_read_twice():
+    with pytest.raises(ValueError, match="standard input .*: write it to a file"):
+        tables.CsvFile("-")
 
 
 def test_files_that_are_not_there(tmp_path):
@@ -142,6 +192,14 @@ def test_files_that_are_not_there(tmp_path):
 def test_options_of_reading_are_checked(write, options, sentence):
     with pytest.raises(ValueError, match=sentence):
         tables.CsvFile(write("a,b\n1,2\n"), **options)
+
+
+@pytest.mark.parametrize("cell", ["1.234", "1.234,5", "1_0", "1,2,3"])
+def test_with_decimal_commas_a_point_is_no_number(write, cell):
+    """1.234 is a thousand to who writes 1,5: it was read as a little more than one."""
+    file = tables.CsvFile(write(f"a;b\n1,5;x\n{cell};y\n"), decimal=",")
+    with pytest.raises(ValueError, match=r"line 3, column 'a': expected a number, got "):
+        list(file.batches({"a": True}))
 
 
 @pytest.mark.parametrize(
@@ -203,6 +261,42 @@ def test_the_user_overrules(write):
         make(write, "n,code,id,y", rows, "y", numeric=["id"])
 
 
+def test_a_column_of_numbers_with_a_few_other_cells_is_named(write):
+    """One 'inf' or '12x' among thousands made the column one of texts, and it was left out without a reason."""
+    rows = [(k * 1.5, k % 7, k * 2.5) for k in range(60)]
+    table = make(write, "x,z,y", [*rows, ("1e400", 1, 3.25)], "y")
+    assert "nearly all are numbers, but not '1e400' in line 62: mend it" in "; ".join(table.notes)
+    table = make(write, "x,z,y", [(f"{k % 30 + 0.5}" if k % 40 else "12x", k % 7, k * 2.5) for k in range(80)], "y")
+    (note,) = [note for note in table.notes if "'x'" in note]
+    assert note.endswith("but not '12x' in line 2, and 1 more: mend it, or leave the cell empty")
+    assert "read as categories" in note
+    with pytest.raises(
+        ValueError, match=r"t\.csv, line 62, column 'y': expected a number, got '-Infinity', which is not"
+    ):
+        make(write, "x,z,y", [*rows, (1, 1, "-Infinity")], "y")
+    assert make(write, "x,z,y", [*rows, (1, 1, "ab")] * 3, "y", task="classification").task == "classification"
+
+
+def test_a_table_of_columns_without_use_is_refused_in_a_sentence_of_bounded_length(write):
+    header, row = ",".join(f"c{k}" for k in range(500)), ",".join(["7"] * 499)
+    with pytest.raises(ValueError, match="no column to learn 'c499' from: .*; and 496 more$") as refused:
+        tables.read(tables.CsvFile(write(header + "\n" + "".join(f"{row},{k}\n" for k in range(30)))), "c499")
+    assert len(str(refused.value)) < 500
+
+
+def test_columns_that_number_the_rows(write):
+    """pandas writes them without a name; in a sorted file they give the target away."""
+    rows = [(k, k + 7, (k * 7) % 11, k * 0.5) for k in range(40)]
+    table = make(write, ",id,x,y", rows, "y")
+    assert table.features == {"id": True, "x": True}
+    notes = "; ".join(table.notes)
+    assert "'column 1', whose name is not given, is left out: it numbers the rows" in notes
+    assert "column 'id' numbers the rows, and is read as a quantity; --drop id leaves it out" in notes
+    assert make(write, ",id,x,y", rows, "y", numeric=["column 1"]).features["column 1"]
+    big = [(k if k != 12_000 else 0, k, k % 2) for k in range(25_000)]  # over several pieces
+    assert [note.split("'")[1] for note in make(write, "a,b,y", big, "y").notes] == ["b"]
+
+
 @pytest.mark.parametrize(
     ("values", "task"),
     [
@@ -247,7 +341,7 @@ def test_rows_without_target_are_left_out_and_counted(write):
             "line 2, column 'y': expected a number, got 'b'",
         ),
         ([(k, "") for k in range(20)], {}, "has 0 rows with a known 'y'"),
-        ([(k, k % 2) for k in range(5)], {}, "has 5 rows with a known 'y'; expected at least 10"),
+        ([(k, k % 2) for k in range(5)], {}, "has 5 rows; expected at least 10 to learn from"),
         ([(k, f"n{k}") for k in range(40)], {}, "40 different 'y' in 40 rows, too many for classes"),
         ([], {}, "names of columns but no rows"),
     ],
@@ -676,6 +770,18 @@ def test_the_file_that_is_read_is_not_written(model, write):
     with pytest.raises(ValueError, match="is the file that is read"):
         tables.predict_file(model, tables.CsvFile(path), path)
     assert path.read_text() == "size,colour\n1,red\n"
+
+
+def test_no_two_columns_of_predictions_have_one_name(model, write, tmp_path):
+    header = list(model.preprocessor.features)
+    label = f"p({model.goal.names[0]})"
+    names = [*header, model.target, f"{model.target} (predicted)", label]
+    path = write(",".join(names) + "\n" + ",".join(["1"] * len(names)) + "\n", "clash.csv")
+    keep = [model.target, f"{model.target} (predicted)", label, label]
+    tables.predict_file(model, tables.CsvFile(path), tmp_path / "o.csv", keep, probabilities=True)
+    found = tables.CsvFile(tmp_path / "o.csv").names  # which refuses two of one name
+    assert found[:4] == [*keep[:3], f"{model.target} (predicted) (predicted)"]
+    assert f"{label} (predicted)" in found
 
 
 def test_quantities_have_no_probabilities(write, tmp_path):

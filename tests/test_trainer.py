@@ -3,6 +3,8 @@
 import csv
 import io
 import math
+import os
+import signal
 import struct
 
 import numpy as np
@@ -251,8 +253,8 @@ def test_shapes_that_would_broadcast_are_refused():
         (lambda: linear().predict(Batches([])), ValueError, "no samples"),
         (lambda: linear(loss=nn.MSELoss("none")).fit((X, Y)), ValueError, "a tensor of one number, got shape"),
         (lambda: linear(loss=lambda a, b: 1.0).fit((X, Y)), ValueError, "a tensor of one number, got a float"),
-        (lambda: linear(callbacks=[EarlyStopping()]).fit((X, Y)), ValueError, "no 'val_loss' .*give fit a validation set"),
-        (lambda: EarlyStopping(patience=0), ValueError, "patience must be at least 1"),
+        (lambda: linear(callbacks=[EarlyStopping()]).fit((X, Y)), ValueError, "no 'val_loss' without validation; give fit"),
+        (lambda: EarlyStopping(patience=0), ValueError, "patience must be a whole number from 1"),
         (lambda: BestModel(mode="best"), ValueError, "mode must be 'auto'"),
         (lambda: Schedule(None, every="day"), ValueError, "every must be 'epoch' or 'step'"),
         (lambda: trainer.Checkpoint("a.safetensors", every_steps=0), ValueError, "every_steps must be a whole number"),
@@ -267,7 +269,168 @@ def test_mistakes_get_a_sentence(make, kind, message):
     assert "\n" not in str(caught.value)
 
 
+class Log(Callback):
+    """Writes its hooks into a list, and raises in those that it is told."""
+
+    def __init__(self, name, log, order, raises=()):
+        self.name, self.log, self.order, self.raises = name, log, order, raises
+
+    def _note(self, hook):
+        self.log.append(f"{self.name} {hook}")
+        if hook in self.raises:
+            raise RuntimeError(f"{self.name} fails in {hook}")
+
+    def on_fit_begin(self, trainer):
+        self._note("begin")
+
+    def on_step_end(self, trainer):
+        self._note("step")
+
+    def on_fit_end(self, trainer):
+        self._note("end")
+
+
+def test_callbacks_that_have_begun_end_whatever_the_others_raise():
+    log = []
+    t = linear(callbacks=[Log("a", log, 1, ("end",)), Log("b", log, 2, ("begin",)), Log("c", log, 3)])
+    with pytest.raises(RuntimeError, match="b fails in begin") as caught:
+        t.fit((X, Y))
+    assert log == ["a begin", "b begin", "a end", "b end"]
+    assert caught.value.__notes__ == ["and Log.on_fit_end: RuntimeError: a fails in end"]
+    log.clear()
+    t = linear(callbacks=[Log("a", log, 1, ("end",)), Log("b", log, 2)])
+    with pytest.raises(RuntimeError, match="a fails in end"):
+        t.fit((X, Y))
+    assert log == ["a begin", "b begin", "a step", "b step", "a end", "b end"]
+    with pytest.raises(RuntimeError, match="c fails in step"):
+        linear(callbacks=[Log("c", log, 1, ("step",))]).fit((X, Y))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_ctrl_c_comes_between_steps_and_keeps_history_and_weights():
+    """The signal arrives while the optimizer writes; the step is finished, counted, and can be gone on from."""
+    changes = []
+
+    class Interrupted(optim.SGD):
+        def step(self, closure=None):
+            loss = super().step(closure)
+            if not changes:
+                os.kill(os.getpid(), signal.SIGINT)
+            changes.append(1)
+            return loss
+
+    model = nn.Linear(3, 1, rng=tt.rng(0))
+    t = Trainer(model, nn.MSELoss(), Interrupted(model.parameters(), lr=0.1))
+    with pytest.raises(KeyboardInterrupt):
+        t.fit((X, Y), epochs=3, batch_size=6)
+    assert len(changes) == t.step == len(t.history.losses) == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert len(t.fit((X, Y), epochs=2, batch_size=6)) == 2
+
+    class Stuck(nn.MSELoss):
+        def forward(self, x, y):
+            os.kill(os.getpid(), signal.SIGINT)  # twice: now
+            os.kill(os.getpid(), signal.SIGINT)
+            raise AssertionError("the second Ctrl-C did not interrupt")
+
+    t.loss = Stuck()
+    with pytest.raises(KeyboardInterrupt):
+        t.fit((X, Y))
+
+
+def test_parts_that_do_not_belong_together_are_refused():
+    model = nn.Linear(3, 1)
+    sgd = optim.SGD(model.parameters(), lr=0.1)
+    for parts, kind, message in (
+        ((model, nn.MSELoss, sgd), TypeError, r"such as tt.nn.MSELoss\(\); got <class"),
+        ((model, nn.MSELoss(), optim.SGD), TypeError, "expected an optimizer"),
+        ((nn.Linear, nn.MSELoss(), sgd), TypeError, "expected a model"),
+        ((nn.Linear(3, 1), nn.MSELoss(), sgd), ValueError, "no parameter of this model; was it made for another one"),
+    ):
+        with pytest.raises(kind, match=message):
+            Trainer(*parts)
+
+
+def test_data_as_people_give_them():
+    whole = weights_after((X, Y))
+    for same in ([X, Y], (X.tolist(), Y.tolist()), (tt.tensor(X), tt.tensor(Y)), list(zip(X, Y, strict=True))):
+        np.testing.assert_array_equal(weights_after(same), whole)
+    t = linear()
+    for inputs in (X.tolist(), tt.tensor(X), (X,), (X, Y), tt.data.TensorDataset(X, Y)):
+        np.testing.assert_array_equal(t.predict(inputs), t.predict(X))
+    with pytest.raises(TypeError, match=r"got ndarray; give fit\(\(x, y\)\)"):
+        t.fit(X, Y)
+
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Linear(3, 1)
+
+        def forward(self, x):
+            return self.body(x), x
+
+    two = Two()
+    with pytest.raises(TypeError, match="the model gave a tuple, expected a tensor; override Trainer.forward"):
+        Trainer(two, nn.MSELoss(), optim.SGD(two.parameters(), lr=0.1)).predict(X)
+    assert len(t.fit((X, Y), epochs=np.int64(2))) == 2
+
+
+def weights_after(data):
+    t = linear()
+    t.fit(data, validation=data, epochs=2, batch_size=7, generator=1)
+    return weights(t)
+
+
 # ------------------------------------------------------------------------------------------------------------ metrics
+
+
+@pytest.mark.parametrize("size", [1, 7, 11])
+@pytest.mark.parametrize("kind", ["weight", "ignored", "nll", "batchmean", "smooth", "hole"])
+def test_accumulation_is_one_large_batch_also_where_samples_count_differently(kind, size):
+    """Class weights and labels to be ignored are what a mean is divided by."""
+    weight, draw = np.array([1.0, 5.0, 0.2]), np.random.default_rng(1)
+    loss, y = {
+        "weight": lambda: (nn.CrossEntropyLoss(weight=weight), draw.integers(0, 3, 24)),
+        "ignored": lambda: (nn.CrossEntropyLoss(weight=weight, ignore_index=1), draw.integers(0, 3, 24)),
+        "nll": lambda: (nn.NLLLoss(weight=weight), draw.integers(0, 3, 24)),
+        "batchmean": lambda: (nn.KLDivLoss(reduction="batchmean"), draw.dirichlet(np.ones(3), 24)),
+        "smooth": lambda: (nn.CrossEntropyLoss(label_smoothing=0.1), draw.integers(0, 3, 24)),
+        "hole": lambda: (nn.CrossEntropyLoss(), np.array([-100] * 12 + [0, 1, 2] * 4)),
+    }[kind]()
+
+    def run(accumulate, size):
+        model = nn.Sequential(nn.Linear(3, 3, dtype="float64", rng=tt.rng(0)), nn.LogSoftmax(1))
+        t = Trainer(model, loss, optim.SGD(model.parameters(), lr=1.0), accumulate=accumulate)
+        history = t.fit((X, y), epochs=1, batch_size=size, shuffle=False)
+        return weights(t), history["loss"], t.evaluate((X, y), batch_size=size)["loss"]
+
+    for found, wanted in zip(run(-(-24 // size), size), run(1, 24), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-14)
+
+
+def test_what_is_better_is_asked_of_the_metric():
+    """A metric under a name of one's own, and one that says nothing."""
+    best = BestModel("val_acc", restore=False)
+    t = linear(metrics={"acc": "r2"}, callbacks=[best])
+    history = t.fit((X, Y), validation=(X, Y), epochs=8, batch_size=8)
+    assert best.best == max(history["val_acc"])
+
+    class Mine(trainer.Metric):
+        name = "mine"
+
+    with pytest.raises(ValueError, match="is more or less 'val_mine' better"):
+        linear(metrics=[Mine()], callbacks=[EarlyStopping("val_mine")]).fit((X, Y), validation=(X, Y))
+
+
+def test_accuracy_reads_outputs_as_the_loss_does():
+    half = np.array([[0.2], [0.4], [0.8]])
+    t = linear(loss=nn.BCELoss(), metrics="accuracy")
+    t.metrics["accuracy"].update(half, np.array([[0], [1], [1]]))
+    assert t.metrics["accuracy"].compute() == pytest.approx(2 / 3)
+    t = linear(loss=nn.CrossEntropyLoss(), metrics="accuracy")
+    smooth = np.array([[0.9, 0.05, 0.05], [0.05, 0.05, 0.9]])
+    t.metrics["accuracy"].update(np.array([[3.0, 1, 2], [3.0, 1, 2]]), smooth)
+    assert t.metrics["accuracy"].compute() == 0.5
 
 
 @pytest.mark.parametrize("size", [1, 7, 100])
@@ -433,6 +596,35 @@ def test_tensorboard_reads_the_event_files(tmp_path):
     assert set(found.Tags()["scalars"]) == {"loss", "val_loss", "lr", "step_loss"}
     assert [event.step for event in found.Scalars("val_loss")] == [3, 6, 9]
     assert [event.value for event in found.Scalars("lr")] == [struct.unpack("f", struct.pack("f", 0.1))[0]] * 3
+
+
+@pytest.mark.peers
+@pytest.mark.filterwarnings("ignore")
+def test_tensorboard_drops_what_a_killed_training_wrote_after_its_checkpoint(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+
+    class Die(Callback):
+        order = 99
+
+        def on_epoch_end(self, trainer, row):
+            if trainer.epoch == 5:
+                raise KeyboardInterrupt
+
+    def run(**options):
+        board, path = TensorBoard(tmp_path / "board", every_steps=1), tmp_path / "run.safetensors"
+        saved = trainer.Checkpoint(path, every_epochs=3)
+        linear(callbacks=[board, saved, Die()]).fit((X, Y), batch_size=12, **options)
+        return board.path
+
+    with pytest.raises(KeyboardInterrupt):
+        run(epochs=9)
+    (first,) = (tmp_path / "board").iterdir()
+    first.rename(first.with_name("events.out.tfevents.1.first"))
+    run(epochs=4, resume=True)
+    found = accumulator.EventAccumulator(str(tmp_path / "board"))
+    found.Reload()
+    assert [event.step for event in found.Scalars("step_loss")] == list(range(1, 9))
+    assert [event.step for event in found.Scalars("loss")] == [2, 4, 6, 8]
 
 
 def test_progress_in_lines_and_in_a_terminal():

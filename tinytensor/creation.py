@@ -8,7 +8,7 @@ import numpy as np
 
 from tinytensor import graph
 from tinytensor.ops import building
-from tinytensor.primitive import TensorBase, wrap
+from tinytensor.primitive import Deferred, TensorBase, wrap
 from tinytensor.sharing import leak
 from tinytensor.tensor import _check_differentiable, _supported
 
@@ -46,17 +46,26 @@ def from_dlpack(x: Any) -> Tensor:
     """
     if not hasattr(x, "__dlpack__"):
         raise TypeError(f"from_dlpack: expected an object with __dlpack__, got {type(x).__name__}; use tt.tensor(...)")
+    if hasattr(x, "is_neg") and x.is_neg():  # PyTorch's own export forgets the sign that it has put off
+        raise BufferError(f"from_dlpack: this {type(x).__name__} has its sign put off; use x.resolve_neg()")
     try:
         array = np.from_dlpack(x)
     except (BufferError, RuntimeError) as error:
-        raise BufferError(f"from_dlpack: this {type(x).__name__} cannot be shared: {str(error).strip(' .')}") from None
+        reason = str(error).removeprefix("from_dlpack: ").strip(" .")
+        raise BufferError(f"from_dlpack: this {type(x).__name__} cannot be shared: {reason}") from None
+    if 0 in array.strides and array.size > 1:  # one number that stands for many, as np.broadcast_to makes it
+        array.flags.writeable = False
     t = _made(array, False)
     leak(t)
     return t
 
 
 def _template(x: Operand) -> Array:
-    return x._data if isinstance(x, TensorBase) else np.asarray(x)
+    """An array of x's shape and dtype: x itself, or, where its values must not be asked for, one without."""
+    try:
+        return x._data if isinstance(x, TensorBase) else np.asarray(x)
+    except Deferred:
+        return np.broadcast_to(np.empty((), x.dtype), x.shape)  # type: ignore[union-attr]
 
 
 def zeros(shape: Shape, dtype: DType = None, requires_grad: bool = False) -> Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 from tinytensor.batching.batch import Batched, Level
 from tinytensor.forward import Pusher
 from tinytensor.graph import recording, set_grad_enabled
-from tinytensor.primitive import TensorBase, wrap
+from tinytensor.primitive import TensorBase, asarray, wrap
 from tinytensor.tape import LEVELS, Inputs, Tape, array_of, handed_out, place, results
 from tinytensor.transforms import _with_aux, grad, numbers_of
 from tinytensor.trees import map_leaves, rebuild, skeleton
@@ -98,7 +98,7 @@ def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0, *, mode: st
 
 def _check(outs: list[Any]) -> None:
     for x in outs:
-        kind = x.dtype.kind if isinstance(x, TensorBase) else np.asarray(x).dtype.kind  # type: ignore[attr-defined]
+        kind = x.dtype.kind if isinstance(x, TensorBase) else asarray(x).dtype.kind  # type: ignore[attr-defined]
         if kind != "f":
             hint = "; for complex numbers use tt.jvp and tt.vjp" if kind == "c" else ""
             raise TypeError(f"jacobian: expected real floating numbers, got {type(x).__name__} {x!r:.40}{hint}")

@@ -188,7 +188,7 @@ def _options(function: np.ufunc, inputs: Any, kwargs: dict[str, Any]) -> Any:
 
 
 def _as(x: Any, dtype: np.dtype[Any], function: np.ufunc) -> Any:
-    values = x._data if isinstance(x, TensorBase) else x if type(x) in (int, float, bool) else np.asarray(x)
+    values = x if isinstance(x, TensorBase) or type(x) in (int, float, bool) else np.asarray(x)
     if not np.can_cast(getattr(values, "dtype", dtype), dtype, "same_kind"):
         raise TypeError(f"np.{function.__name__}: cannot cast {values.dtype} to dtype={dtype}")
     return elementwise.astype(x, dtype) if isinstance(x, TensorBase) else np.asarray(x, dtype)  # type: ignore[arg-type]

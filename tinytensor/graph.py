@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from tinytensor.primitive import Op
 
 __all__ = [
-    "Node", "backward", "carry", "deliver", "enable_grad", "free", "fresh", "history", "is_grad_enabled", "joined", "leaf",
-    "no_grad", "note_write", "ones", "owner", "recording", "set_grad_enabled", "settled", "walk", "watch", "watching",
+    "Node", "assured", "backward", "carry", "deliver", "enable_grad", "forget", "free", "fresh", "history", "is_grad_enabled", "joined", "leaf",
+    "no_grad", "note_write", "ones", "owner", "recording", "set_grad_enabled", "settled", "tracing", "walk", "watch", "watching",
 ]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -42,6 +42,17 @@ recording: Callable[[], bool] = _recording.get
 #: What anomaly mode put on guard in this thread or task: asked once per walk, never per operation.
 _watcher: ContextVar[Any] = ContextVar("tinytensor_watcher", default=None)
 watching: Callable[[], Any] = _watcher.get
+
+
+#: The program that is being written down in this thread or task: asked by what keeps numbers in Python.
+_tracer: ContextVar[Any] = ContextVar("tinytensor_tracer", default=None)
+tracing: Callable[[], Any] = _tracer.get
+
+
+def assured(test: Callable[..., Any], *args: Any) -> bool:
+    """Whether ``test(*args)``: a question about values. A traced program is right for this answer, and asks at each replay."""
+    trace = tracing()
+    return bool(test(*args) if trace is None else trace.assured(test, args))
 
 
 #: NumPy's error state, and the one that ignores everything: what ``np.errstate(all="ignore")`` sets.
@@ -215,7 +226,7 @@ _writes: dict[int, tuple[int, weakref.ref[Any]]] = {}
 
 def owner(array: Any) -> Any:
     """The array that owns the memory which ``array`` looks at."""
-    while type(array.base) is np.ndarray:
+    while array.base.__class__ is np.ndarray:
         array = array.base
     return array
 
@@ -232,7 +243,7 @@ def note_write(array: Any) -> None:
 def _check_overwritten(node: Node, op: Op) -> None:
     for value in node.saved:
         for array in value if isinstance(value, (tuple, list)) else (value,):
-            if type(array) is np.ndarray and (entry := _writes.get(id(owner(array)))) and entry[0] > node.seq:
+            if array.__class__ is np.ndarray and (entry := _writes.get(id(owner(array)))) and entry[0] > node.seq:
                 raise RuntimeError(
                     f"backward of {op.name}: an array of shape {array.shape} that it saved was overwritten in place "
                     "after the forward pass, so the gradient would be wrong. Call backward() before the write, or "
@@ -408,6 +419,13 @@ def backward(root: Node, cotangent: Any, retain_graph: bool) -> None:
         deliver(walk(history(root), cotangent, retain_graph=retain_graph))
 
 
+def forget(t: Any) -> None:
+    """Let the gradient of a leaf be None."""
+    node = t._node
+    if node is not None and (node.op is None or node.grad is not False):
+        node.grad = None
+
+
 def deliver(arrived: dict[Node, Any]) -> None:
     """Add what arrived to the gradient cells, and empty ``arrived``."""
     while arrived:
@@ -418,10 +436,10 @@ def deliver(arrived: dict[Node, Any]) -> None:
             g = g.conj()
         if node.grad is not None:
             node.grad += g
-        elif type(g) is np.ndarray and g.base is None and sys.getrefcount(g) <= 2:
+        elif g.__class__ is np.ndarray and g.base is None and sys.getrefcount(g) <= 2:
             node.grad = g  # nobody else holds it: taken, not copied
         else:
-            node.grad = np.array(g, order="C")
+            node.grad = g.copy() if g.__class__ is np.ndarray else np.array(g)
 
 
 def free(order: Iterable[Node]) -> None:

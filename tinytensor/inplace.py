@@ -37,7 +37,9 @@ def _is_held(t: Any) -> bool:
     if sys.getrefcount(t._data) > _REFS_DATA:
         return True
     base = t._data.base
-    return base is not None and (type(base) is not np.ndarray or sys.getrefcount(base) > _REFS_BASE)
+    if base is None:
+        return type(t._data) is not np.ndarray  # of a traced program: who holds what is not counted
+    return type(base) is not np.ndarray or sys.getrefcount(base) > _REFS_BASE
 
 
 def updating(t: Any) -> Any:

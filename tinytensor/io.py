@@ -5,6 +5,7 @@ Files are data, never code: nothing here loads a pickle.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.checkpoints.files import beside, sync_folder
+from tinytensor.checkpoints.files import beside, create, opened, reason, remove_leftovers, sync_folder
 from tinytensor.creation import rng
 from tinytensor.primitive import TensorBase
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["check_writable", "load", "load_metadata", "load_mlp", "replacing", "save", "save_mlp"]
 
 _ENDING = ".safetensors"
+#: What the system says to who writes too much.
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 # ---------------------------------------------------------------------------------------------- whole files or none
@@ -59,7 +62,7 @@ def check_writable(path: str | os.PathLike[str], *endings: str) -> Path:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise PermissionError(f"cannot write {str(target)!r}: no file can be made in its folder ({reason})") from None
-    temporary.unlink()
+    temporary.unlink(missing_ok=True)  # another process may have taken it for a leftover
     return target
 
 
@@ -68,7 +71,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path in the same folder; when the block ends well, its file takes the place of ``path``.
 
     If the block raises (or the machine stops), ``path`` is as it was: the bytes are on the disk before the old file
-    goes (``fsync``), and the exchange is one step (``os.replace``).
+    goes (``fsync``), and the exchange is one step (``os.replace``). Raises OSError, in one sentence, if the disk is full.
 
     >>> import tempfile, pathlib, tinytensor as tt
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "a.txt"
@@ -78,14 +81,22 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     ('whole', ['a.txt'])
     """
     target = Path(os.path.realpath(path))
+    remove_leftovers(target)
     temporary = beside(target)
     try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        if target.exists():  # a file that is replaced keeps its permissions
-            os.chmod(temporary, target.stat().st_mode & 0o7777)
-        os.replace(temporary, target)
+        with create(temporary) as held:
+            if os.name == "nt":  # an open file cannot be replaced there
+                held.close()
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            if target.exists():  # a file that is replaced keeps its permissions
+                os.chmod(temporary, target.stat().st_mode & 0o7777)
+            os.replace(temporary, target)
+    except OSError as error:
+        if error.errno not in _FULL:  # it may come from a file that the block reads
+            raise
+        raise OSError(error.errno, f"cannot write {str(os.fspath(path))!r}: {reason(error)}") from None
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
@@ -168,18 +179,14 @@ def _sorted_header(content: bytes) -> bytes:
 
 def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, str]]:
     name = str(os.fspath(path))
-    try:
-        content = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"load: there is no file {name!r}") from None
-    except IsADirectoryError:
-        raise IsADirectoryError(f"load: {name!r} is a folder, expected a {_ENDING} file") from None
+    with opened("file", path) as file:
+        content = file.read()
     library = _safetensors()
     try:
         found = library.deserialize(content)
-        words = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__", {})
+        words = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__") or {}
     except Exception as error:  # the library has no documented list of what it raises
-        reason = str(error).rpartition(": ")[2] or type(error).__name__
+        reason = " ".join(str(error).rpartition(": ")[2].split()) or type(error).__name__
         raise ValueError(
             f"load: {name!r} is not a whole safetensors file ({reason:.100}); it is cut off, damaged, or of another kind"
         ) from None

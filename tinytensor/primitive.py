@@ -32,12 +32,34 @@ from tinytensor.sharing import Family, kin, leak
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["DISPATCH", "OPS", "Op", "TensorBase", "cast", "composite", "has_tensors", "operand", "primitive", "sum_to"]
+__all__ = ["DISPATCH", "OPS", "Op", "TensorBase", "asarray", "cast", "composite", "contiguous", "empty", "has_tensors", "operand", "primitive", "sum_to", "zeros"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _new = object.__new__
 _ndarray = np.ndarray
-_asarray = np.asarray
+
+
+def asarray(x: Any) -> Any:
+    """``np.asarray(x)``; what is an array already, or stands for one in a traced program, is itself."""
+    return x if x.__class__ is _ndarray else np.asarray(x)
+
+
+def contiguous(x: Any) -> Any:
+    """An array of at least one axis in C order: itself, or a copy.   (:func:`numpy.ascontiguousarray`)"""
+    return x if x.flags.c_contiguous else x.copy()
+
+
+def empty(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
+    """``np.empty``, beside the arrays that a function works on: in a traced program part of it."""
+    return np.empty(shape, dtype) if type(like) is _ndarray else np.empty_like(like, dtype, shape=shape, order="C")
+
+
+def zeros(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
+    """``np.zeros``, beside the arrays that a function works on: in a traced program part of it."""
+    return np.zeros(shape, dtype) if type(like) is _ndarray else np.zeros_like(like, dtype, shape=shape, order="C")
+
+
+_asarray = asarray
 
 #: NumPy's function -> ours, for ``np.name(tensor)``.
 DISPATCH: dict[Any, Callable[..., Any]] = {}
@@ -58,17 +80,26 @@ class Deferred(TypeError):  # noqa: N818
     """Raised by a value that stands for a batch of tensors, where its array is asked for."""
 
 
-def _no_rule(op: Op, apply: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+def _no_rule(op: Any, apply: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     raise NotImplementedError
 
 
-_batched: Any = _no_rule  # what a primitive does with such values, told by the module that makes them
+_batching: list[Callable[[Any, Any, tuple[Any, ...]], Any]] = [_no_rule]  # told by the modules that make such values
 
 
 def use_batching(rule: Callable[[Any, Any, tuple[Any, ...]], Any]) -> None:
-    """Let ``rule(op, apply, args)`` compute a primitive of batches, and what a composite could not."""
-    global _batched
-    _batched = rule
+    """Let ``rule(op, apply, args)`` compute a primitive of such values, and what a composite could not.
+
+    Of several the latest is asked first; it returns NotImplemented for values that are not its own.
+    """
+    _batching.append(rule)
+
+
+def _batched(op: Any, apply: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """What a primitive does with a value whose array cannot be had."""
+    for rule in reversed(_batching):
+        if (made := rule(op, apply, args)) is not NotImplemented:
+            return made
 
 
 _Tensor: Any = TensorBase  # the class with methods, told once by the module that defines it
@@ -83,7 +114,7 @@ def use_tensor_class(cls: type[TensorBase]) -> None:
 def wrap(array: Any, node: Node | None) -> Any:
     """A tensor of ``array`` that came from ``node``."""
     t = _new(_Tensor)
-    t._data = array if type(array) is _ndarray else _asarray(array)
+    t._data = array if array.__class__ is _ndarray else _asarray(array)
     t._node = node
     return t
 
@@ -337,6 +368,7 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "out": _NOTHING, "dtype": _NOTHING, "where": (True, *_NOTHING), "initial": _NOTHING, "order": ("C", "K", "A", None),
     "subok": (True, False), "casting": ("same_kind",), "copy": (None, True), "mean": _NOTHING, "correction": _NOTHING,
     "optimize": (False,), "UPLO": ("L",), "device": (None, "cpu"), "overwrite_input": (True, False),
+    "inplace": (True, False),  # the result is what is returned, in new memory
 }  # fmt: skip
 _HINTS = {
     "out": "a result cannot be written into another array; assign it: t = f(x)",
@@ -353,7 +385,7 @@ _NUMBERS = frozenset({float, int, bool, complex})
 
 def operand(value: Any, op: Any) -> Any:
     """What stands beside a tensor, as NumPy takes it: numbers stay weak, lists become arrays, the rest is refused."""
-    kind = type(value)
+    kind = value.__class__
     if kind in _NUMBERS or (kind is _ndarray and value.dtype.kind in "biufc"):
         return value
     if (kind is _ndarray and value.dtype == object) or hasattr(value, "_prev"):
@@ -411,15 +443,17 @@ def _unary(op: Op) -> Callable[..., Any]:
     keep_x, keep_out = 0 in kept, op.out in kept
     views = not isinstance(forward, np.ufunc)  # those always return new memory
 
-    def apply(x: Any) -> Any:
+    def apply(x: Any = None, *, input: Any = None, inplace: bool = False) -> Any:  # PyTorch's names, at no cost
         if not isinstance(x, TensorBase):
+            if x is None:
+                return apply(*op.bind((), {} if input is None else {"input": input}))
             return forward(x) if bare and type(x) is _ndarray else op.plain((x,))
         try:
             a, parent = x._data, x._node
+            out = forward(a)
         except Deferred:
             return _batched(op, apply, (x,))
-        out = forward(a)
-        if type(out) is not _ndarray:
+        if out.__class__ is not _ndarray:
             out = _asarray(out)
         elif views and (out is a or out.base is not None):
             out = _seen(out, x)
@@ -468,10 +502,10 @@ def _binary(op: Op) -> Callable[..., Any]:
                 return forward(x, y)
             else:
                 return op.plain((x, y))
+            out = forward(a, b)
         except Deferred:
             return _batched(op, apply, (x, y))
-        out = forward(a, b)
-        if type(out) is not _ndarray:
+        if out.__class__ is not _ndarray:
             out = _asarray(out)
         elif views and (out is a or out is b or out.base is not None):
             out = _seen(out, x, y)
@@ -525,7 +559,7 @@ def _one(op: Op) -> Callable[..., Any]:
             out = forward(a, *options)
         except Deferred:
             return _batched(op, apply, args)
-        if type(out) is not _ndarray:
+        if out.__class__ is not _ndarray:
             out = _asarray(out)
         elif out is a:
             out = a.view()
@@ -558,9 +592,10 @@ def _one(op: Op) -> Callable[..., Any]:
     return apply
 
 
-def _general(op: Op) -> Callable[..., Any]:
-    """Any inputs and options, in any order; several outputs."""
-    forward, inputs, options, n, out_at = op.forward, op.inputs, op.options, len(op.params), op.out
+def _general(op: Op, forward: Callable[..., Any] | None = None) -> Callable[..., Any]:
+    """Any inputs and options, in any order; several outputs. ``forward``: in the place of the op's own."""
+    inputs, options, n, out_at = op.inputs, op.options, len(op.params), op.out
+    forward = forward or op.forward
     shapes, has_needs, blank = op.shapes, op.names[-1] == "needs", [None] * len(op.names)
 
     def apply(*args: Any, **kwargs: Any) -> Any:
@@ -585,7 +620,7 @@ def _general(op: Op) -> Callable[..., Any]:
             if not lifted:
                 return op.plain(values)
             for at in inputs:
-                if type(values[at]) is not _ndarray and values[at] is not None:
+                if values[at].__class__ is not _ndarray and values[at] is not None:
                     values[at] = operand(values[at], op)
             out = forward(*values)
         except Deferred:
@@ -594,7 +629,7 @@ def _general(op: Op) -> Callable[..., Any]:
             if out is values[at] and out is not None:
                 out = out.view()
         for o in out if op.outputs else (out,):
-            if type(o) is _ndarray and o.base is not None:  # perhaps a view: a later write in place must know
+            if o.__class__ is _ndarray and o.base is not None:  # perhaps a view: a later write in place must know
                 for x in tensors:
                     leak(x)
         needs = tuple([node is not None for node in nodes])
@@ -615,9 +650,10 @@ def _general(op: Op) -> Callable[..., Any]:
     return apply
 
 
-def _variadic(op: Op) -> Callable[..., Any]:
-    """Options first, then any number of inputs, all under one rule."""
-    forward, n_options, out_at, shapes = op.forward, len(op.params) - 1, op.out, op.shapes
+def _variadic(op: Op, forward: Callable[..., Any] | None = None) -> Callable[..., Any]:
+    """Options first, then any number of inputs, all under one rule. ``forward``: in the place of the op's own."""
+    n_options, out_at, shapes = len(op.params) - 1, op.out, op.shapes
+    forward = forward or op.forward
     blank = [None] * len(op.names)
 
     def apply(*args: Any) -> Any:
@@ -630,7 +666,7 @@ def _variadic(op: Op) -> Callable[..., Any]:
             out = forward(*options, *arrays)
         except Deferred:
             return _batched(op, apply, args)
-        if type(out) is _ndarray:
+        if out.__class__ is _ndarray:
             out = _seen(out, *xs)
         needs = tuple([node is not None for node in nodes])
         if True not in needs or not recording():
@@ -663,7 +699,7 @@ def _node(op: Op, parents: tuple[Node | None, ...], saved: Any) -> Node:
 def _results(op: Op, out: Any, node: Node | None) -> Any:
     """The output as a tensor, the outputs as a tuple of them."""
     if op.outputs:
-        outs = tuple([o if type(o) is _ndarray else _asarray(o) for o in out])
+        outs = tuple([o if o.__class__ is _ndarray else _asarray(o) for o in out])
         if node is None:
             return _named(op, [wrap(o, None) for o in outs])
         node.shape, node.dtype = tuple([o.shape for o in outs]), None

@@ -11,7 +11,7 @@ import numpy as np
 from tinytensor import graph
 from tinytensor.graph import Node, fresh, set_grad_enabled
 from tinytensor.ops.shape import copy
-from tinytensor.primitive import Op, TensorBase, primitive, wrap
+from tinytensor.primitive import Op, TensorBase, asarray, primitive, wrap
 from tinytensor.trees import flatten, is_leaf, paths, rebuild
 
 __all__ = [
@@ -57,7 +57,7 @@ def base(x: Any) -> Any:
 def array_of(x: Any) -> Any:
     """The values of a tensor, an array or a number, with all batch axes."""
     x = base(x)
-    return x._data if isinstance(x, TensorBase) else np.asarray(x)
+    return x._data if isinstance(x, TensorBase) else asarray(x)
 
 
 def to_levels(x: Any) -> Any:
@@ -73,7 +73,7 @@ def lift(x: Any, op: str, path: str, outer: bool) -> Any:
         x = to_levels(x)
     inner = base(x)
     tensor = isinstance(inner, TensorBase)
-    array = inner._data if tensor else np.asarray(inner)
+    array = inner._data if tensor else asarray(inner)
     if array.dtype.kind not in "fc":
         what = f"a tensor of {array.dtype}" if tensor else f"{type(x).__name__} {x!r:.40}"
         raise TypeError(f"{op}: {path} must be floating numbers, got {what}; write 3.0 instead of 3")
@@ -109,8 +109,8 @@ class Inputs:
         self.trees: list[tuple[Any, int]] = []  # of each place: None and 1, or its containers and how many leaves
         for n in places:
             x = args[n]
-            if type(x) in _FLAT or is_leaf(x):
-                usual = type(x) is np.ndarray and x.dtype.kind == "f" and not LEVELS.get()
+            if x.__class__ in _FLAT or is_leaf(x):
+                usual = x.__class__ is np.ndarray and x.dtype.kind == "f" and not LEVELS.get()
                 self.arguments[n] = made = fresh_variable(x) if usual else lift(x, op, f"argument {n}", outer)
                 self.leaves.append(x)
                 self.stand_ins.append(made)
@@ -150,9 +150,10 @@ class Inputs:
             with set_grad_enabled(lifted):
                 made: Any = copy(value)  # type: ignore[arg-type]  # its own memory: it may be a view, or serve two leaves
         elif isinstance(x, TensorBase) or lifted or hasattr(stand_in, "_inner"):
-            made = wrap(np.array(value), None)
+            made = wrap(asarray(value).copy(), None)
         else:
-            return np.array(value) if isinstance(x, np.ndarray) else np.array(value)[()]
+            found = asarray(value).copy()
+            return found if isinstance(x, np.ndarray) else found[()]
         return stand_in._with(made) if hasattr(stand_in, "_inner") else made
 
 
@@ -160,7 +161,7 @@ def results(out: Any, op: str) -> list[Any]:
     """The leaves of what the function returned: TypeError for what is not numbers."""
     found = flatten(out)
     for x, name in zip(found, paths(out, "result"), strict=True):
-        if not isinstance(x, TensorBase) and np.asarray(x).dtype.kind not in "biufc":
+        if not isinstance(x, TensorBase) and asarray(x).dtype.kind not in "biufc":
             raise TypeError(
                 f"{op}: the function must return numbers and arrays, {name} is {type(x).__name__} {x!r:.40}"
             )

@@ -22,7 +22,7 @@ from tinytensor.ops import complex as complexes
 from tinytensor.ops import elementwise as el
 from tinytensor.ops import indexing, joining, linalg, pieces, shape
 from tinytensor.ops import reductions as red
-from tinytensor.primitive import DISPATCH, TensorBase, operand, use_tensor_class, wrap
+from tinytensor.primitive import DISPATCH, TensorBase, asarray, operand, use_tensor_class, wrap
 from tinytensor.sharing import LEAKED, leak
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Tensor(Methods):
             if sys.getrefcount(value) > REFS_SETTER:
                 graph.note_write(value)
             return
-        array = value._data if isinstance(value, TensorBase) else np.asarray(value)
+        array = value._data if isinstance(value, TensorBase) else asarray(value)
         if self._node is not None and array.shape != self._data.shape:
             raise ValueError(
                 f"data: expected an array of shape {self._data.shape}, got {array.shape}; make a new tensor"
@@ -101,7 +101,7 @@ class Tensor(Methods):
                 return
             raise RuntimeError("grad: only a leaf that requires grad, or a tensor after retain_grad(), has one")
         if value is not None:
-            value = value._data if isinstance(value, TensorBase) else np.asarray(value)
+            value = value._data if isinstance(value, TensorBase) else asarray(value)
             if value.shape != self._data.shape:
                 raise ValueError(f"grad: expected shape {self._data.shape}, got {value.shape}")
             if value.dtype != self._data.dtype or not value.flags.writeable:  # backward adds into it
@@ -217,7 +217,7 @@ class Tensor(Methods):
                 )
             cotangent = graph.ones(data)
         else:
-            cotangent = gradient._data if isinstance(gradient, TensorBase) else np.asarray(gradient)
+            cotangent = gradient._data if isinstance(gradient, TensorBase) else asarray(gradient)
             if cotangent.shape != data.shape:
                 raise ValueError(f"backward: gradient has shape {cotangent.shape}, expected {data.shape}")
             if cotangent.dtype is not data.dtype:
@@ -249,6 +249,8 @@ class Tensor(Methods):
             raise BufferError(
                 "from_dlpack: the tensor requires grad, and the other library would not know; use t.detach()"
             )
+        if any(step < 0 for step in self._data.strides):  # PyTorch does not raise, but ends the process
+            raise BufferError("from_dlpack: the tensor is read backwards, which not all libraries know; use t.copy()")
         return self.data.__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -897,7 +899,8 @@ def tensor(data: Any, dtype: DType = None, requires_grad: bool = False) -> Tenso
             "tensor: a list of tensors would lose their gradients; use tt.stack(list), or t.item() for numbers"
         )
     try:
-        array = np.array(data, dtype, order="C")
+        plain = data.__class__ is np.ndarray  # or what stands for one in a traced program
+        array = data.astype(data.dtype if dtype is None else dtype, "C") if plain else np.array(data, dtype, order="C")
     except ValueError as error:
         raise ValueError(f"tensor: {error}") from None
     _supported(array.dtype)
@@ -927,7 +930,7 @@ def from_numpy(array: Array) -> Tensor:
     if not isinstance(array, np.ndarray):
         raise TypeError(f"from_numpy: expected an ndarray, got {type(array).__name__}; use tt.tensor(...)")
     _supported(array.dtype)
-    t: Tensor = wrap(array if type(array) is np.ndarray else np.asarray(array), None)
+    t: Tensor = wrap(array if type(array) is np.ndarray else asarray(array), None)
     leak(t)
     return t
 

@@ -24,7 +24,7 @@ from tinytensor.scalar import Value
 from tinytensor.trainer.errors import DivergedError
 
 if TYPE_CHECKING:
-    from tinytensor.data import Dataset
+    from tinytensor.data import ToyDataset
     from tinytensor.resuming import RunFile
     from tinytensor.typing import Array
 
@@ -271,7 +271,7 @@ _LOSSES: dict[str, Callable[[list[Value], Any], Value]] = {
 }
 
 
-def make_engine(dataset: Dataset, recipe: Recipe) -> TensorEngine:
+def make_engine(dataset: ToyDataset, recipe: Recipe) -> TensorEngine:
     """The engine of a completed recipe, its weights drawn from the recipe's seed (the same for every engine)."""
     sizes = [*(recipe.hidden or ()), outputs(recipe.loss or "hinge", dataset.classes)]
     model = nn.MLP(dataset.features, sizes, activation=recipe.activation, dtype=recipe.dtype, rng=rng(recipe.seed))
@@ -302,7 +302,7 @@ class History:
 
 def train(
     engine: TensorEngine,
-    dataset: Dataset,
+    dataset: ToyDataset,
     on_step: Callable[[int, int, History], None] | None = None,
     file: RunFile | None = None,
 ) -> History:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinytensor.graph import ones, recording, set_grad_enabled
-from tinytensor.primitive import TensorBase, wrap
+from tinytensor.primitive import TensorBase, asarray, wrap
 from tinytensor.tape import Inputs, Tape, array_of, base, handed_out, place, results, to_levels
 from tinytensor.trees import map_leaves, paths, same_structure, skeleton
 
@@ -138,7 +138,7 @@ def _check_number(out: Any, every: bool) -> None:
     if isinstance(out, TensorBase):
         shape, dtype, size = out.shape, out.dtype, out.size  # type: ignore[attr-defined]
     else:
-        array = np.asarray(out)
+        array = asarray(out)
         shape, dtype, size = array.shape, array.dtype, array.size
     if (size != 1 and not every) or dtype.kind != "f":
         real = dtype.kind == "c" and (size == 1 or every)
@@ -243,7 +243,7 @@ def fitted(x: Any, shape: Any, full: Any, dtype: Any, op: str, name: str, record
     if len(full) != len(shape):
         x = to_levels(x)
     x = base(x)
-    kind = x._data.dtype if isinstance(x, TensorBase) else np.asarray(x).dtype
+    kind = x._data.dtype if isinstance(x, TensorBase) else asarray(x).dtype
     if kind.kind not in "biuf" and not (kind.kind == "c" and dtype.kind == "c"):
         raise TypeError(f"{op}: {name} must be of {dtype}, got {kind}")
     if isinstance(x, TensorBase) and recorded:

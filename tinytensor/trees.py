@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import numpy as np
-
-from tinytensor.primitive import TensorBase
+from tinytensor.primitive import TensorBase, asarray
 
 __all__ = ["flatten", "is_leaf", "map_leaves", "paths", "rebuild", "same_structure", "skeleton"]
 
@@ -133,4 +131,4 @@ def _kind(x: Any) -> str:
 
 def array_of(x: Any) -> Any:
     """The leaf's values as an ndarray."""
-    return x._data if isinstance(x, TensorBase) else np.asarray(x)
+    return x._data if isinstance(x, TensorBase) else asarray(x)

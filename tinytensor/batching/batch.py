@@ -7,18 +7,19 @@ of each example's result with respect to its own argument is the gradient of the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.batching.standin import StandIn
 from tinytensor.ops import elementwise as el
 from tinytensor.ops import shape as shapes
 from tinytensor.primitive import Deferred, TensorBase, wrap
 from tinytensor.tensor import Tensor
 
 if TYPE_CHECKING:
-    from tinytensor.typing import Axis, DType, Operand
+    from tinytensor.typing import DType, Operand
 
 __all__ = ["Batched", "Level", "fitting", "padded"]
 
@@ -53,7 +54,7 @@ def fitting(x: Any, ndim: int) -> Any:
     return shapes.reshape(x, (x.shape[0], *x.shape[1 + extra :])) if extra > 0 else padded(x, ndim)
 
 
-class Batched(Tensor):
+class Batched(StandIn):
     """A batch of tensors that looks like one: what a function under :func:`tinytensor.vmap` gets.
 
     Example: :func:`tinytensor.vmap`.
@@ -85,20 +86,12 @@ class Batched(Tensor):
         return self._inner.ndim - 1  # type: ignore[no-any-return]
 
     @property
-    def size(self) -> int:
-        return int(np.prod(self.shape, dtype=int))
-
-    @property
     def dtype(self) -> np.dtype[Any]:
         return self._inner.dtype  # type: ignore[no-any-return]
 
     @property
     def is_leaf(self) -> bool:
         return False
-
-    @property
-    def mT(self) -> Tensor:
-        return shapes.swapaxes(self, -2, -1)
 
     @property
     def real(self) -> Tensor:
@@ -110,27 +103,14 @@ class Batched(Tensor):
     def _with_rule(self, f: Callable[[Any], Any]) -> Tensor:
         return Batched(f(self._inner), self._level) if self.dtype.kind == "c" else self
 
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError("len() of a 0-d tensor")
-        return self.shape[0]
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return (self[i] for i in range(len(self)))
-
     def __repr__(self) -> str:
         return f"batched({self._level.size} tensors of shape {self.shape}, dtype={self.dtype.name})"
-
-    def __format__(self, spec: str) -> str:
-        return repr(self)
 
     def detach(self) -> Tensor:
         return Batched(self._inner.detach(), self._level)
 
     def astype(self, dtype: DType, *, copy: bool = True) -> Tensor:
         return Batched(self._inner.astype(dtype, copy=copy), self._level)
-
-    # --------------------------------------------------------------------------------- what each example answers itself
 
     @property
     def _data(self) -> Any:  # type: ignore[override]
@@ -139,60 +119,12 @@ class Batched(Tensor):
             "np.asarray(t), or a function that has no batching rule. Loop instead: tt.stack([f(x) for x in xs])"
         )
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        return self._data
-
-    def argmax(self, axis: Any = None, keepdims: bool = False, dim: Any = None, keepdim: bool = False) -> Tensor:
-        return np.argmax(self, axis if dim is None else dim, keepdims=keepdims or keepdim)  # type: ignore[no-any-return]
-
-    def argmin(self, axis: Any = None, keepdims: bool = False, dim: Any = None, keepdim: bool = False) -> Tensor:
-        return np.argmin(self, axis if dim is None else dim, keepdims=keepdims or keepdim)  # type: ignore[no-any-return]
-
-    def any(self, axis: Axis = None, keepdims: bool = False, dim: Axis = None, keepdim: bool = False) -> Tensor:
-        return np.any(self, axis if dim is None else dim, keepdims=keepdims or keepdim)  # type: ignore[no-any-return]
-
-    def all(self, axis: Axis = None, keepdims: bool = False, dim: Axis = None, keepdim: bool = False) -> Tensor:
-        return np.all(self, axis if dim is None else dim, keepdims=keepdims or keepdim)  # type: ignore[no-any-return]
-
     # ------------------------------------------------------------------------------------------------------ operators
 
     def __pow__(self, other: Operand) -> Tensor:
         if type(other) in (int, float) and self.dtype.kind == "f":
             return Batched(self._inner**other, self._level)
         return el.power(self, other)
-
-    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
-        return np.equal(self, other)  # type: ignore[call-overload, no-any-return]
-
-    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
-        return np.not_equal(self, other)  # type: ignore[call-overload, no-any-return]
-
-    def __lt__(self, other: Operand) -> Tensor:
-        return np.less(self, other)  # type: ignore[return-value]
-
-    def __le__(self, other: Operand) -> Tensor:
-        return np.less_equal(self, other)  # type: ignore[return-value]
-
-    def __gt__(self, other: Operand) -> Tensor:
-        return np.greater(self, other)  # type: ignore[return-value]
-
-    def __ge__(self, other: Operand) -> Tensor:
-        return np.greater_equal(self, other)  # type: ignore[return-value]
-
-    def __and__(self, other: Operand) -> Tensor:
-        return np.bitwise_and(self, other)  # type: ignore[return-value]
-
-    def __or__(self, other: Operand) -> Tensor:
-        return np.bitwise_or(self, other)  # type: ignore[return-value]
-
-    def __xor__(self, other: Operand) -> Tensor:
-        return np.bitwise_xor(self, other)  # type: ignore[return-value]
-
-    def __invert__(self) -> Tensor:
-        return np.invert(self)  # type: ignore[return-value]
-
-    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
-    __hash__ = Tensor.__hash__
 
     def __getitem__(self, index: Any) -> Tensor:
         index = index if isinstance(index, tuple) else (index,)

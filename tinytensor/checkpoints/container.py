@@ -20,7 +20,7 @@ import numpy as np
 if TYPE_CHECKING:
     from tinytensor.typing import Array
 
-__all__ = ["FORMAT", "chunks", "parse"]
+__all__ = ["FORMAT", "chunks", "parse", "read_json"]
 
 #: What the header of a checkpoint says that it is.
 FORMAT = "tinytensor checkpoint 1"
@@ -96,7 +96,9 @@ def _header_text(file: BinaryIO, size: int) -> bytes:
     return text
 
 
-def _header(text: bytes) -> dict[str, Any]:
+def read_json(text: str) -> Any:
+    """JSON in which no name is there twice, and every number is one."""
+
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
@@ -105,8 +107,15 @@ def _header(text: bytes) -> dict[str, Any]:
             raise ValueError(f"the name {twice[:60]!r} is there twice")
         return found
 
+    def refused(word: str) -> None:
+        raise ValueError(f"it has the number {word}, which JSON does not know")
+
+    return json.loads(text, object_pairs_hook=once, parse_constant=refused)
+
+
+def _header(text: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(text.decode(), object_pairs_hook=once)
+        header = read_json(text.decode())
     except RecursionError:
         raise ValueError("its header is nested too deep") from None
     except UnicodeDecodeError:

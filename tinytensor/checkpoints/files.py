@@ -10,12 +10,12 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from tinytensor.checkpoints.container import chunks, parse
+from tinytensor.checkpoints.container import chunks, parse, read_json
 from tinytensor.checkpoints.nest import pack, unpack
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ try:
 except ImportError:  # Windows, where a file that is open cannot be removed anyway
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["beside", "load", "remove_leftovers", "save", "sync_folder"]
+__all__ = ["beside", "create", "load", "opened", "reason", "remove_leftovers", "save", "sync_folder"]
 
 _ENDING = ".safetensors"
 
@@ -61,33 +61,36 @@ def save(path: str | os.PathLike[str], state: Any, keep: int = 1) -> Path:
     return Path(path)
 
 
+def reason(error: OSError) -> str:
+    """What the system says, in plain words."""
+    known = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
+    return known.get(error.errno or 0, (error.strerror or str(error)).lower())
+
+
 @contextmanager
 def _spoken(path: str | os.PathLike[str]) -> Iterator[None]:
     """What the system says, with the file's name and what is left of it."""
     try:
         yield
     except OSError as error:
-        reason = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}.get(
-            error.errno or 0, (error.strerror or str(error)).lower()
-        )
         there = "the checkpoint before it is still there" if os.path.lexists(path) else "no checkpoint is there"
-        sentence = f"cannot write the checkpoint {str(os.fspath(path))!r}: {reason}; {there}"
+        sentence = f"cannot write the checkpoint {str(os.fspath(path))!r}: {reason(error)}; {there}"
         raise type(error)(error.errno, sentence) from None
 
 
 def _write(target: Path, pieces: Iterable[bytes | memoryview], keep: int) -> None:
     temporary = beside(target)
     try:
-        with open(temporary, "xb") as file:
-            _lock(file)
+        with create(temporary) as file:
             for piece in pieces:
                 file.write(piece)
             file.flush()
             os.fsync(file.fileno())
             if os.name == "nt":  # an open file cannot be renamed there
                 file.close()
-            _shift(target, keep)
-            os.replace(temporary, target)
+            with _alone(target.parent):
+                _shift(target, keep)
+                os.replace(temporary, target)
     finally:
         with suppress(OSError):
             temporary.unlink()
@@ -114,35 +117,59 @@ def _shift(target: Path, keep: int) -> None:
     if keep < 2 or not target.exists():
         return
     names = [target.with_name(f"{target.stem}.{k}{_ENDING}") for k in range(1, keep)]
-    for newer, older in reversed(list(pairwise(names))):
-        if newer.exists():
-            os.replace(newer, older)
-    with suppress(FileNotFoundError):
-        names[0].unlink()
+    second = beside(target)
     try:
-        os.link(target, names[0])
-    except (OSError, NotImplementedError):  # a file system without hard links
-        shutil.copyfile(target, names[0])
-
-
-def _lock(file: BinaryIO) -> None:
-    """As long as this process lives, nobody takes the file for a leftover."""
-    if fcntl is not None:
+        try:
+            os.link(target, second)
+        except (OSError, NotImplementedError):  # a file system without hard links
+            shutil.copyfile(target, second)
+        for newer, older in reversed(list(pairwise(names))):
+            if newer.exists():
+                os.replace(newer, older)
+        os.replace(second, names[0])  # if both are the same file already, this leaves two names
+    finally:
         with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            second.unlink()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time makes, removes and renames files in the folder, where the system can lock one."""
+    if fcntl is None:
+        yield
+        return
+    with ExitStack() as stack:
+        with suppress(OSError):  # a folder that cannot be read, a file system without locks
+            held = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, held)
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def create(temporary: Path) -> BinaryIO:
+    """A new file, locked: as long as this process lives and has it open, nobody takes it for a leftover."""
+    with _alone(temporary.parent):
+        file = open(temporary, "xb")  # noqa: SIM115  (the caller closes it)
+        if fcntl is not None:
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return file
 
 
 def remove_leftovers(path: str | os.PathLike[str]) -> None:
     """Remove temporary files beside a file, whose writers were killed; those of writers at work hold locks. Example: :func:`save`."""
     target = Path(os.path.realpath(path))
     pattern = re.compile(re.escape(f".{target.name[:100]}.") + r"[0-9a-f]{12}\.tmp")
-    for name in os.listdir(target.parent):
-        if not pattern.fullmatch(name):
-            continue
-        with suppress(OSError), open(target.with_name(name), "rb") as file:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises if its writer is at work
-            target.with_name(name).unlink()
+    try:
+        names = [name for name in os.listdir(target.parent) if pattern.fullmatch(name)]
+    except OSError:  # who writes there hears what is wrong with the folder
+        return
+    with _alone(target.parent) if names else nullcontext():
+        for name in names:
+            with suppress(OSError), open(target.with_name(name), "rb") as file:
+                if fcntl is not None:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises if its writer is at work
+                target.with_name(name).unlink()
 
 
 # ------------------------------------------------------------------------------------------------------------ reading
@@ -155,22 +182,29 @@ def load(path: str | os.PathLike[str]) -> Any:
     kind; OSError if it cannot be read. Example: :func:`save`.
     """
     name = str(os.fspath(path))
+    file = opened("checkpoint", path)
     try:
-        found = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        raise FileNotFoundError(f"load: there is no checkpoint {name!r}") from None
-    if stat.S_ISDIR(found.st_mode):
-        raise IsADirectoryError(f"load: {name!r} is a folder, expected a {_ENDING} file")
-    if not stat.S_ISREG(found.st_mode):
-        raise ValueError(f"load: {name!r} is not a regular file")
-    try:
-        with open(path, "rb") as file:
+        with file:
             arrays, description = parse(file, os.fstat(file.fileno()).st_size)
         return _state(arrays, description)
     except ValueError as error:
         raise ValueError(
             f"load: {name!r} is not a checkpoint that can be read: {' '.join(str(error).split())}"
         ) from None
+
+
+def opened(what: str, path: str | os.PathLike[str]) -> BinaryIO:
+    """A file to read from; FileNotFoundError, IsADirectoryError, PermissionError or ValueError say what else is there."""
+    name = str(os.fspath(path))
+    try:
+        found = os.stat(path)
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(f"load: {name!r} is a folder, expected a {_ENDING} file")
+        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for, a device has no end
+            raise ValueError(f"load: {name!r} is not a regular file")
+        return open(path, "rb")
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"load: there is no {what} {name!r}") from None
     except PermissionError:
         raise PermissionError(f"load: {name!r} cannot be read: permission denied") from None
 
@@ -178,11 +212,11 @@ def load(path: str | os.PathLike[str]) -> Any:
 def _state(arrays: dict[str, Array], description: str) -> Any:
     used: set[str] = set()
     try:
-        state = unpack(json.loads(description), arrays, used)
+        state = unpack(read_json(description), arrays, used)
     except RecursionError:
         raise ValueError("its description is nested too deep") from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"its description is not JSON ({error.msg})") from None
+        raise ValueError(f"its description is not JSON ({error.msg} at character {error.pos})") from None
     if left := sorted(set(arrays) - used):
         raise ValueError(f"it has an array {left[0][:60]!r} that its description does not know")
     return state

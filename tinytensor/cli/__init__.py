@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from tinytensor import __version__
 
@@ -21,6 +22,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments == ["--version"]:  # also without the extra
         print(f"tinytensor {__version__}")
         return 0
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a name that the terminal cannot show is no reason to stop
+            stream.reconfigure(errors="replace")
     try:
         from tinytensor.cli.app import command
     except ImportError as error:

@@ -49,7 +49,11 @@ def _options(ctx: typer.Context, path: Path) -> dict[str, Any]:
         where = f"{path}{_line(text, key)}"
         if key.replace("-", "_") not in known:
             near = difflib.get_close_matches(key.replace("-", "_"), known, n=1, cutoff=0.6)
-            hint = f"did you mean {near[0].replace('_', '-')!r}?" if near else f"there are {', '.join(sorted(known))}"
+            hint = (
+                f"did you mean {near[0].replace('_', '-')!r}?"
+                if near
+                else f"there are {', '.join(sorted(known)).replace('_', '-')}"
+            )
             raise FailureError(f"{where}: {ctx.info_name} has no option {key!r}; {hint}", 2)
         name, kind = known[key.replace("-", "_")]
         found[name] = _checked(kind, value, f"{where}: {key}")
@@ -71,7 +75,7 @@ def _parameters(ctx: typer.Context) -> dict[str, tuple[str, Any]]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # as Windows writes it
     except FileNotFoundError:
         raise FailureError(f"there is no file {str(path)!r} (--config)", 2) from None
     except UnicodeDecodeError:

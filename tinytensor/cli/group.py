@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,8 +16,9 @@ import typer
 from typer.core import TyperGroup
 
 from tinytensor import __version__, data, io
+from tinytensor.checkpoints.files import reason
 
-__all__ = ["FailureError", "app", "check_files", "is_table", "sizes", "spoken"]
+__all__ = ["FailureError", "app", "check_files", "clean", "is_table", "say", "sizes", "spoken"]
 
 
 class FailureError(Exception):
@@ -32,11 +35,29 @@ def spoken(*kinds: type[BaseException], code: int = 1) -> Iterator[None]:
     try:
         yield
     except kinds as error:
-        raise FailureError(" ".join(str(error).split()), code) from None
+        raise FailureError(" ".join(_words(error).split()), code) from None
 
 
-def _say(message: str) -> None:
-    print(f"tinytensor: {message}", file=sys.stderr, flush=True)
+def _words(error: BaseException) -> str:
+    """What an error says, without the number that the system gives it."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return error.strerror if error.filename is None else f"{error.filename!r}: {error.strerror.lower()}"
+
+
+def say(message: str) -> None:
+    """A sentence on standard error."""
+    print(f"tinytensor: {clean(message)}", file=sys.stderr, flush=True)
+
+
+def clean(text: str) -> str:
+    r"""Text that may come from a file as it may be shown: nothing that moves the cursor or changes colours.
+
+    >>> from tinytensor.cli.group import clean
+    >>> clean("a\x1b[31m")
+    'a�[31m'
+    """
+    return "".join(c if c.isprintable() else "�" for c in text)
 
 
 def is_table(arguments: Sequence[str]) -> bool:
@@ -45,10 +66,20 @@ def is_table(arguments: Sequence[str]) -> bool:
         return True
     if any(a in data.DATASETS for a in arguments):
         return False
-    endings = (".csv", ".tsv", ".tab", ".txt", ".data")
-    config = any(a == "--config" or a.startswith("--config=") for a in arguments)
-    plain = [a for a in arguments if not a.startswith("-")]
+    endings = (".csv", ".tsv", ".tab", ".txt", ".data", ".gz")
+    files = [path for option, path in pairwise(arguments) if option == "--config"]
+    files += [a.removeprefix("--config=") for a in arguments if a.startswith("--config=")]
+    config = any(_names_table(path) for path in files)
+    plain = [a for a in arguments if not a.startswith("-") and a not in files]
     return config or any(a.lower().endswith(endings) for a in plain) or (bool(plain) and os.path.isfile(plain[0]))
+
+
+def _names_table(config: str) -> bool:
+    """Whether a file of options is not about a toy dataset; what is wrong in it is said later."""
+    try:
+        return "dataset" not in tomllib.loads(Path(config).read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return True
 
 
 class _Commands(TyperGroup):
@@ -63,7 +94,7 @@ class _Commands(TyperGroup):
         except Exception as error:
             if not hasattr(error, "format_message"):  # what typer says about options
                 raise
-            _say(" ".join(error.format_message().split()).rstrip(".") + "; see tinytensor --help")
+            say(" ".join(error.format_message().split()).rstrip(".") + "; see tinytensor --help")
             code = 2
         if standalone_mode:
             sys.exit(code)
@@ -81,13 +112,16 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except FailureError as failure:
-            _say(str(failure))
+            say(str(failure))
             raise typer.Exit(failure.code) from None
+        except OSError as error:  # files have their own sentences
+            say(f"standard output cannot be written: {reason(error)}")
+            raise typer.Exit(1) from None
         except MemoryError:
-            _say("there is not enough memory for this; try fewer samples or smaller hidden layers")
+            say("there is not enough memory for this; try fewer samples or smaller hidden layers")
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            _say("stopped by Ctrl-C; files are written at the end, and none is left half-written")
+            say("stopped by Ctrl-C; files are written at the end, and none is left half-written")
             raise typer.Exit(130) from None
 
 

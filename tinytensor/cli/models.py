@@ -12,9 +12,9 @@ import typer
 from tinytensor import io, tables
 from tinytensor.cli.config import Config
 from tinytensor.cli.group import app, check_files, spoken
-from tinytensor.cli.report import console, show_facts, show_table
+from tinytensor.cli.report import console, show_facts, show_notes, show_table
 from tinytensor.cli.tables import Decimal, Delimiter, Encoding, names_of
-from tinytensor.tables.predicting import ENDINGS
+from tinytensor.tables.predicting import ENDINGS, check_prediction
 
 __all__ = ["evaluate_command", "inspect_command", "predict_command"]
 
@@ -50,11 +50,11 @@ def predict_command(
         known = tables.load_model(model)
         file = tables.CsvFile(data, delimiter, encoding, decimal)
         copied = names_of(file, keep, "keep")
+        check_prediction(known, file, output, copied, probabilities)
     out, found = console(), tables.Found()
     with spoken(ValueError, OSError):
         rows = tables.predict_file(known, file, output, copied, probabilities, found)
-    for note in found.notes():
-        out.print(f"note: {note}", markup=False)
+    show_notes(out, found.notes())
     unused = len(set(file.names) - set(known.preprocessor.features) - set(copied))
     facts = [("rows", f"{rows:,}"), ("target", f"{known.target!r}, {known.goal.task}"), ("predictions", str(output))]
     show_facts(out, f"Predicted {data}", [*facts, ("columns not used", str(unused))])
@@ -80,6 +80,7 @@ def evaluate_command(
         check_files(None, None, json_file)
         known = tables.load_model(model)
         file = tables.CsvFile(data, delimiter, encoding, decimal)
+        known.require(file, target=True)
     out, found = console(), tables.Found()
     with spoken(ValueError, OSError):
         tally, skipped = known.evaluate(file, found)
@@ -90,10 +91,8 @@ def evaluate_command(
                 text = json.dumps({"rows": tally.rows, "rows without target": skipped, **numbers}, indent=2)
                 temporary.write_text(text + "\n", encoding="utf-8")
             facts.append(("numbers", str(json_file)))
-    for note in found.notes():
-        out.print(f"note: {note}", markup=False)
-    if skipped:
-        out.print(f"note: {skipped:,} rows have no {known.target!r} and are left out", markup=False)
+    absent = [f"{skipped:,} rows have no {known.target!r} and are left out"] if skipped else []
+    show_notes(out, [*found.notes(), *absent])
     show_facts(out, f"{known.target} in {data}", facts)
 
 
@@ -109,20 +108,20 @@ def inspect_command(model: _Model) -> None:
         known = tables.load_model(model) if "table" in words else None
     out = console()
     total = sum(array.size for array in arrays.values())
-    rows = [[_clean(name), str(tuple(a.shape)), str(a.dtype), f"{a.size:,}"] for name, a in arrays.items()]
+    rows = [[_short(name), str(tuple(a.shape)), str(a.dtype), f"{a.size:,}"] for name, a in arrays.items()]
     show_table(out, f"{model}: {len(arrays)} arrays, {total:,} numbers", ["array", "shape", "dtype", "numbers"], rows)
     if known is None:
         show_facts(
-            out, "Words in the file", [(_clean(key), _clean(value, 200)) for key, value in sorted(words.items())]
+            out, "Words in the file", [(_short(key), _short(value, 200)) for key, value in sorted(words.items())]
         )
         return
     show_facts(
-        out, "Columns that are read", [(_clean(c.name), _clean(str(c), 300)) for c in known.preprocessor.columns]
+        out, "Columns that are read", [(_short(c.name), _short(str(c), 300)) for c in known.preprocessor.columns]
     )
     network = f"MLP {'-'.join(map(str, known.network.sizes))}, {known.network.activation}"
-    facts = [("network", network), ("target", _clean(f"{known.target!r}: {known.goal}", 300))]
-    facts += [(_clean(key.replace("_", " ")), _clean(_words(value), 400)) for key, value in known.summary.items()]
-    show_facts(out, "Model", [*facts, ("written by tinytensor", _clean(words.get("tinytensor", "?")))])
+    facts = [("network", network), ("target", _short(f"{known.target!r}: {known.goal}", 300))]
+    facts += [(_short(key.replace("_", " ")), _short(_words(value), 400)) for key, value in known.summary.items()]
+    show_facts(out, "Model", [*facts, ("written by tinytensor", _short(words.get("tinytensor", "?")))])
 
 
 def _words(value: Any) -> str:
@@ -133,7 +132,5 @@ def _words(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _clean(text: str, most: int = 80) -> str:
-    """Text of a file as it may be shown: nothing that moves the cursor or changes colours."""
-    shown = "".join(c if c.isprintable() else "�" for c in text[: most + 1])
-    return shown if len(shown) <= most else shown[: most - 1] + "…"
+def _short(text: str, most: int = 80) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import Protocol
@@ -11,8 +11,11 @@ from rich.box import ROUNDED
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
-__all__ = ["Ticker", "console", "progress", "show_facts", "show_table"]
+from tinytensor.cli.group import clean
+
+__all__ = ["Ticker", "console", "progress", "show_facts", "show_notes", "show_table"]
 
 
 def console() -> Console:
@@ -55,8 +58,15 @@ def progress(out: Console, title: str, total: int) -> Iterator[Ticker]:
         yield tick
 
 
+def show_notes(out: Console, notes: Iterable[str]) -> None:
+    """A line for each thing that was decided, or is unusual."""
+    for note in notes:
+        out.print(f"note: {clean(note)}", markup=False)
+
+
 def show_facts(out: Console, title: str, facts: Sequence[tuple[str, str]]) -> None:
     """Names and values: a table, or lines ``name: value``."""
+    facts = [(clean(name), clean(value)) for name, value in facts]
     if not out.is_terminal:
         for name, value in facts:
             out.print(f"{name}: {value}", markup=False)
@@ -67,12 +77,13 @@ def show_facts(out: Console, title: str, facts: Sequence[tuple[str, str]]) -> No
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts:
-        table.add_row(name, value)
+        table.add_row(Text(name), Text(value))
     out.print(table)
 
 
 def show_table(out: Console, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns of numbers: a table, or aligned lines."""
+    rows = [[clean(cell) for cell in row] for row in rows]
     if not out.is_terminal:
         widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
         out.print(title, markup=False)
@@ -83,5 +94,5 @@ def show_table(out: Console, title: str, head: Sequence[str], rows: Sequence[Seq
     for name in head:
         table.add_column(name, justify="right", header_style="cyan")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     out.print(table)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,8 +11,8 @@ import typer
 
 from tinytensor import tables
 from tinytensor.cli.config import Config
-from tinytensor.cli.group import FailureError, app, check_files, sizes, spoken
-from tinytensor.cli.report import console, progress, show_facts
+from tinytensor.cli.group import FailureError, app, check_files, say, sizes, spoken
+from tinytensor.cli.report import console, progress, show_facts, show_notes
 from tinytensor.tables.model import Classes
 from tinytensor.training import DivergedError
 
@@ -94,11 +93,9 @@ def train_table_command(
         chosen = (names_of(file, names, option) for names, option in
                   ((numeric, "numeric"), (categorical, "categorical"), (drop, "drop")))  # fmt: skip
         table = tables.read(file, target, task, *chosen)
-    for note in [_task(table), *table.notes]:
-        out.print(f"note: {note}", markup=False)
+    show_notes(out, [_task(table), *table.notes])
     fitted = _fit(out, table, recipe, kept, every, resume)
-    for note in fitted.notes:
-        out.print(f"note: {note}", markup=False)
+    show_notes(out, fitted.notes)
     with spoken(OSError, ImportError, ValueError):
         files = _write(table, fitted, save, plot, kept)
     show_facts(out, f"Trained on {table.file}", [*_summary(table, fitted), *files])
@@ -146,7 +143,7 @@ def _fit(
 ) -> tables.Fitted:
     done = 0
     if resume and kept is not None and not kept.exists():
-        out.print(f"note: there is no checkpoint {str(kept)!r} yet: the run begins", markup=False)
+        show_notes(out, [f"there is no checkpoint {str(kept)!r} yet: the run begins"])
     try:
         with (
             spoken(DivergedError, ValueError, OSError),
@@ -158,14 +155,10 @@ def _fit(
                 done = epoch
                 tick(epoch, f"loss {training:.4f}  validation {validation:.4f}")
 
-            return tables.fit(table, recipe, seen, kept, every, resume, _complain)
+            return tables.fit(table, recipe, seen, kept, every, resume, say)
     except KeyboardInterrupt:
         there = f"; --resume goes on from {str(kept)!r}" if kept is not None and kept.exists() else ""
         raise FailureError(f"stopped by Ctrl-C after epoch {done}; no model is written{there}", 130) from None
-
-
-def _complain(sentence: str) -> None:
-    print(f"tinytensor: {sentence}", file=sys.stderr, flush=True)
 
 
 def _write(

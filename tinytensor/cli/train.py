@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ import typer
 
 from tinytensor import __version__, data, io
 from tinytensor.cli.config import Config
-from tinytensor.cli.group import app, check_files, sizes, spoken
+from tinytensor.cli.group import app, check_files, say, sizes, spoken
 from tinytensor.cli.report import console, progress, show_facts
 from tinytensor.resuming import RunFile
 from tinytensor.training import DivergedError, History, Recipe, TensorEngine, make_engine, train
@@ -132,7 +131,7 @@ def _run_file(path: Path | None, every: int, resume: bool, asked: dict[str, Any]
         if resume:
             raise ValueError("--resume goes on from a checkpoint: give its file with --checkpoint")
         return None
-    run = RunFile(path, every, asked, lambda sentence: print(f"tinytensor: {sentence}", file=sys.stderr, flush=True))
+    run = RunFile(path, every, asked, say)
     io.check_writable(path, ".safetensors")
     if resume:
         run.find(recipe)
@@ -146,7 +145,7 @@ def _state(history: History) -> str:
     return f"loss {history.losses[-1]:.4f}  held-out accuracy {100 * held:5.1f} %"
 
 
-def _summary(points: data.Dataset, machine: TensorEngine, history: History) -> list[tuple[str, str]]:
+def _summary(points: data.ToyDataset, machine: TensorEngine, history: History) -> list[tuple[str, str]]:
     _, trained, held = history.checks[-1]
     count = sum(p.size for p in machine.parameters)
     sizes = "-".join(map(str, machine.model.sizes))
@@ -161,7 +160,7 @@ def _summary(points: data.Dataset, machine: TensorEngine, history: History) -> l
     ]
 
 
-def _words(points: data.Dataset, recipe: Recipe) -> dict[str, str]:
+def _words(points: data.ToyDataset, recipe: Recipe) -> dict[str, str]:
     """What is kept beside the weights, so that the model can be used again on raw points."""
     return {
         "dataset": points.name, "classes": str(points.classes), "loss": str(recipe.loss), "seed": str(recipe.seed),

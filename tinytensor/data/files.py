@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.data.csvfile import CsvFile
 from tinytensor.data.datasets import TensorDataset
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ def load_csv(
     r"""A dataset of a table of numbers: all columns but one (n, features), and the ``target`` column (n,).
 
     ``target``: a column's name, its number, or None for no target. A first line that is not all numbers holds the names. A
-    target of whole numbers is int64 (labels). Raises ValueError with line and column for what is no finite number.
+    target of whole numbers is int64 (labels). Encodings, gzip and mistakes: :class:`tinytensor.tables.CsvFile`; ValueError with
+    line and column for what is no finite number, or missing.
 
     >>> import pathlib, tempfile, tinytensor as tt
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "points.csv"
@@ -107,75 +108,40 @@ def load_csv(
     """
     if isinstance(target, bool) or not isinstance(target, (str, int, type(None))):
         raise TypeError(f"load_csv: target is a column's name or number, got {target!r:.60}")
-    names, table = _table(path, delimiter)
-    if target is None:
+    file = CsvFile(path, delimiter, header=None)
+    k = None if target is None else _place(file, target)
+    table = _table(file)
+    if k is None:
         return TensorDataset(table.astype(dtype, copy=False))
-    k = _column(path, target, names, table.shape[1])
     y = table[:, k]
     labels = bool((y == np.floor(y)).all()) and bool((np.abs(y) < 2**53).all())
     return TensorDataset(np.delete(table, k, 1).astype(dtype), y.astype(np.int64 if labels else dtype))
 
 
-def _table(path: str | os.PathLike[str], delimiter: str) -> tuple[list[str], Array]:
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            return _read(path, csv.reader(file, delimiter=delimiter))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"load_csv: there is no file {str(path)!r}") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"load_csv: {str(path)!r} is not text in UTF-8 (byte {error.start})") from None
-    except csv.Error as error:
-        raise ValueError(f"load_csv: {str(path)!r} is not a table: {error}") from None
+def _table(file: CsvFile) -> Array:
+    """All cells (rows, columns), every one a finite number."""
+    pieces = []
+    for cells, lines in file.pieces(file.names):
+        columns = [file.numbers(texts, lines, name) for name, texts in zip(file.names, cells, strict=True)]
+        for name, values in zip(file.names, columns, strict=True):
+            if (absent := np.isnan(values)).any():
+                line = lines[int(absent.argmax())]
+                raise ValueError(
+                    f"{file.name}, line {line}, column {name!r}: expected a number, the cell is empty or NaN"
+                )
+        pieces.append(np.stack(columns, 1))
+    if not pieces:
+        raise ValueError(f"{file.name!r} has names of columns but no rows below them")
+    return np.concatenate(pieces)
 
 
-def _read(path: str | os.PathLike[str], lines: Any) -> tuple[list[str], Array]:
-    names: list[str] = []
-    rows: list[Array] = []
-    for row in lines:
-        if not row:
-            continue
-        if not rows and not names and not all(map(_is_number, row)):
-            names = [cell.strip() for cell in row]
-            continue
-        width = len(names) or (len(rows[0]) if rows else len(row))
-        if len(row) != width:
-            raise ValueError(
-                f"load_csv: {str(path)!r}, line {lines.line_num}: expected {width} columns, got {len(row)}"
-            )
-        rows.append(_numbers(path, lines.line_num, row, names))
-    if not rows:
-        raise ValueError(f"load_csv: {str(path)!r} has no rows of numbers")
-    return names, np.stack(rows)
-
-
-def _numbers(path: str | os.PathLike[str], line: int, row: Iterable[str], names: list[str]) -> Array:
-    try:
-        numbers = np.array([float(cell) for cell in row])
-        if np.isfinite(numbers).all():
-            return numbers
-    except ValueError:
-        pass
-    k, cell = next((k, cell) for k, cell in enumerate(row) if not _is_number(cell) or not np.isfinite(float(cell)))
-    column = repr(names[k]) if names else str(k + 1)
-    raise ValueError(
-        f"load_csv: {str(path)!r}, line {line}, column {column}: expected a finite number, got {cell[:40]!r}"
-    )
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _column(path: str | os.PathLike[str], target: str | int, names: list[str], width: int) -> int:
+def _place(file: CsvFile, target: str | int) -> int:
+    width = len(file.names)
     if isinstance(target, str):
-        if target not in names:
-            known = f"its columns are {', '.join(names)[:200]}" if names else "its first line holds no names"
-            raise ValueError(f"load_csv: {str(path)!r} has no column {target!r}; {known}")
-        return names.index(target)
+        if not file.header:
+            raise ValueError(f"{file.name!r} has no column {target!r}: its first line holds no names")
+        file.require([target], "is the target")
+        return file.names.index(target)
     if not -width <= target < width:
-        raise ValueError(f"load_csv: {str(path)!r} has {width} columns, there is no number {target}")
+        raise ValueError(f"{file.name!r} has {width} columns, there is no number {target}")
     return target % width

@@ -13,7 +13,7 @@ from tinytensor.data.datasets import TensorDataset
 if TYPE_CHECKING:
     from tinytensor.typing import Array
 
-__all__ = ["DATASETS", "Dataset", "batches", "toy"]
+__all__ = ["DATASETS", "ToyDataset", "batches", "toy"]
 
 #: The names that :func:`toy` knows, and what each is.
 DATASETS = {
@@ -25,7 +25,7 @@ DATASETS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Dataset:
+class ToyDataset:
     """Samples to train on and samples held out, with the standardisation that was applied to both. Example: :func:`toy`.
 
     x_train, x_test   (n, features) float64, ``(raw - mean) / scale``
@@ -67,7 +67,7 @@ class Dataset:
 
     def __repr__(self) -> str:
         return (
-            f"Dataset({self.name}: {len(self.x_train)} to train on, {len(self.x_test)} held out, "
+            f"ToyDataset({self.name}: {len(self.x_train)} to train on, {len(self.x_test)} held out, "
             f"{self.features} features, {self.classes} classes)"
         )
 
@@ -79,7 +79,7 @@ def toy(
     seed: int = 0,
     test_size: float = 0.2,
     standardize: bool = True,
-) -> Dataset:
+) -> ToyDataset:
     """One of scikit-learn's small datasets: ``moons``, ``circles``, ``blobs`` or ``digits``. Nothing is downloaded.
 
     ``samples``: how many (500; all 1,797 digits). ``noise``: standard deviation of the Gaussian noise that is added to
@@ -91,7 +91,7 @@ def toy(
 
     >>> import tinytensor as tt
     >>> tt.data.toy("moons", samples=100, noise=0.1, seed=1)
-    Dataset(moons: 80 to train on, 20 held out, 2 features, 2 classes)
+    ToyDataset(moons: 80 to train on, 20 held out, 2 features, 2 classes)
     """
     _check(name, samples, noise, seed, test_size)
     x, y = _raw(name, samples, noise, seed)
@@ -102,7 +102,7 @@ def toy(
         spread = x[train].std(0) if name != "digits" else np.full(x.shape[1], (x[train] - mean).std())
         scale = np.where(spread > 0, spread, 1.0)
     x = (x - mean) / scale
-    return Dataset(name, x[train], y[train], x[test], y[test], mean, scale, 10 if name == "digits" else 2)
+    return ToyDataset(name, x[train], y[train], x[test], y[test], mean, scale, 10 if name == "digits" else 2)
 
 
 def _check(name: str, samples: int | None, noise: float | None, seed: int, test_size: float) -> None:

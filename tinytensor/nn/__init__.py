@@ -64,6 +64,7 @@ if TYPE_CHECKING:
         QuantileLoss,
         SmoothL1Loss,
         SoftMarginLoss,
+        TripletMarginLoss,
     )
     from tinytensor.nn.normalization import (
         BatchNorm1d,
@@ -88,7 +89,7 @@ __all__ = [
     "ModuleList", "MultiMarginLoss", "MultiheadAttention", "NLLLoss", "PReLU", "Parameter", "ParameterDict",
     "ParameterList", "PoissonNLLLoss", "QuantileLoss", "RMSNorm", "RNNCell", "ReLU", "ReLU6", "Sequential", "SiLU",
     "Sigmoid", "SmoothL1Loss", "SoftMarginLoss", "Softmax", "Softmin", "Softplus", "Softshrink", "Softsign", "Tanh",
-    "Tanhshrink", "Threshold", "TransformerEncoder", "TransformerEncoderLayer", "functional", "get_default_dtype",
+    "Tanhshrink", "Threshold", "TransformerEncoder", "TransformerEncoderLayer", "TripletMarginLoss", "functional", "get_default_dtype",
     "init", "set_default_dtype", "utils",
 ]  # fmt: skip
 
@@ -114,7 +115,7 @@ _LAZY = {
     "SmoothL1Loss": "losses", "SoftMarginLoss": "losses", "Softmax": "activations", "Softmin": "activations",
     "Softplus": "activations", "Softshrink": "activations", "Softsign": "activations", "Tanh": "activations",
     "Tanhshrink": "activations", "Threshold": "activations", "TransformerEncoder": "attention",
-    "TransformerEncoderLayer": "attention", "init": "init", "utils": "utils",
+    "TransformerEncoderLayer": "attention", "TripletMarginLoss": "losses", "init": "init", "utils": "utils",
 }  # fmt: skip
 
 

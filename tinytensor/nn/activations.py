@@ -23,13 +23,13 @@ __all__ = [
 ]  # fmt: skip
 
 
-class CELU(FunctionModule):
+class CELU(FunctionModule, inplace=True):
     """x, and α (e^(x/α) − 1) below 0: see :func:`tinytensor.nn.functional.celu`."""
 
     function = staticmethod(f.celu)
 
 
-class ELU(FunctionModule):
+class ELU(FunctionModule, inplace=True):
     """x, and α (eˣ − 1) below 0: see :func:`tinytensor.elu`."""
 
     function = staticmethod(f.elu)
@@ -52,26 +52,30 @@ class Hardshrink(FunctionModule):
 
     function = staticmethod(f.hardshrink)
 
+    def extra_repr(self) -> str:
+        """λ."""
+        return str(vars(self)["lambd"])
 
-class Hardsigmoid(FunctionModule):
+
+class Hardsigmoid(FunctionModule, inplace=True):
     """(x + 3)/6 between 0 and 1: see :func:`tinytensor.nn.functional.hardsigmoid`."""
 
     function = staticmethod(f.hardsigmoid)
 
 
-class Hardswish(FunctionModule):
+class Hardswish(FunctionModule, inplace=True):
     """x · hardsigmoid(x): see :func:`tinytensor.nn.functional.hardswish`."""
 
     function = staticmethod(f.hardswish)
 
 
-class Hardtanh(FunctionModule):
+class Hardtanh(FunctionModule, inplace=True):
     """x between two bounds: see :func:`tinytensor.hardtanh`."""
 
     function = staticmethod(f.hardtanh)
 
 
-class LeakyReLU(FunctionModule):
+class LeakyReLU(FunctionModule, inplace=True):
     """x, and a·x below 0: see :func:`tinytensor.leaky_relu`."""
 
     function = staticmethod(pieces.leaky_relu)
@@ -89,13 +93,13 @@ class LogSoftmax(FunctionModule):
     function = staticmethod(reductions.log_softmax)
 
 
-class Mish(FunctionModule):
+class Mish(FunctionModule, inplace=True):
     """x tanh(ln(1 + eˣ)): see :func:`tinytensor.nn.functional.mish`."""
 
     function = staticmethod(f.mish)
 
 
-class ReLU(FunctionModule):
+class ReLU(FunctionModule, inplace=True):
     """max(x, 0): see :func:`tinytensor.relu`.
 
     >>> import tinytensor as tt
@@ -106,13 +110,13 @@ class ReLU(FunctionModule):
     function = staticmethod(pieces.relu)
 
 
-class ReLU6(FunctionModule):
+class ReLU6(FunctionModule, inplace=True):
     """x between 0 and 6: see :func:`tinytensor.nn.functional.relu6`."""
 
     function = staticmethod(f.relu6)
 
 
-class SELU(FunctionModule):
+class SELU(FunctionModule, inplace=True):
     """1.0507 · elu(x, 1.6733): see :func:`tinytensor.selu`."""
 
     function = staticmethod(f.selu)
@@ -129,7 +133,7 @@ class Sigmoid(FunctionModule):
     function = staticmethod(transcendental.sigmoid)
 
 
-class SiLU(FunctionModule):
+class SiLU(FunctionModule, inplace=True):
     """x σ(x): see :func:`tinytensor.nn.functional.silu`."""
 
     function = staticmethod(f.silu)
@@ -158,6 +162,10 @@ class Softshrink(FunctionModule):
 
     function = staticmethod(f.softshrink)
 
+    def extra_repr(self) -> str:
+        """λ."""
+        return str(vars(self)["lambd"])
+
 
 class Softsign(FunctionModule):
     """x / (1 + |x|): see :func:`tinytensor.softsign`."""
@@ -182,7 +190,7 @@ class Tanhshrink(FunctionModule):
     function = staticmethod(f.tanhshrink)
 
 
-class Threshold(FunctionModule):
+class Threshold(FunctionModule, inplace=True):
     """x above a threshold, else a value: see :func:`tinytensor.nn.functional.threshold`."""
 
     function = staticmethod(f.threshold)

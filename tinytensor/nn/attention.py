@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor import creation, nn
+from tinytensor.inplace import updating
 from tinytensor.nn import functional
 from tinytensor.nn.module import Module
 from tinytensor.nn.parameter import Parameter, as_input, floating
 from tinytensor.ops.attention import attention, causal_mask, packed_attention
-from tinytensor.primitive import TensorBase
+from tinytensor.primitive import TensorBase, asarray
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -36,7 +37,7 @@ def _added(mask: Any, dtype: Any, op: str, visible: bool, name: str = "attn_mask
     """A mask as numbers that are added to the scores; ``visible`` is what True means in it."""
     if mask is None:
         return None
-    array: Any = mask if isinstance(mask, TensorBase) else np.asarray(mask)
+    array: Any = mask if isinstance(mask, TensorBase) else asarray(mask)
     if array.dtype.kind == "b":
         return np.where(array == visible, dtype.type(0), dtype.type(-np.inf))
     if array.dtype.kind != "f":
@@ -50,15 +51,24 @@ def _fits(mask: Any, scores: tuple[int, ...], op: str, name: str = "attn_mask") 
         raise ValueError(f"{op}: {name} of shape {dims} does not fit scores of shape {scores}")
 
 
+def _repeated(x: Any, query: Any, op: str) -> Any:
+    """Keys or values with each head as often as the query needs it."""
+    if min(x.ndim, query.ndim) < 3 or not x.shape[-3] or query.shape[-3] % x.shape[-3]:
+        raise ValueError(f"{op}: enable_gqa shares heads, axis -3, among the query's, got {query.shape} and {x.shape}")
+    times = query.shape[-3] // x.shape[-3]
+    return x if times == 1 else np.repeat(x, times, -3)
+
+
 def scaled_dot_product_attention(
     query: Operand, key: Operand, value: Operand, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
-    scale: float | None = None, rng: creation.Generator | None = None,
+    scale: float | None = None, enable_gqa: bool = False, rng: creation.Generator | None = None,
 ) -> Tensor:  # fmt: skip
     """softmax(q kᵀ · scale + mask) v, scale 1/√E by default.   (``torch.nn.functional.scaled_dot_product_attention``)
 
     query (..., L, E), key (..., S, E), value (..., S, F) to (..., L, F). ``attn_mask`` (..., L, S): numbers that are added,
     or bool, True where one may look; ``is_causal``: the i-th may look at the j-th for j ≤ i. Who may look at nothing gets
-    0. ``dropout_p`` drops weights whenever it is not 0. Vaswani et al., Attention Is All You Need, 2017.
+    0. ``dropout_p`` drops weights whenever it is not 0. ``enable_gqa``: key and value may have fewer heads, axis −3, each of
+    them for as many heads of the query that follow each other. Vaswani et al., Attention Is All You Need, 2017.
 
     >>> import tinytensor as tt
     >>> v = tt.tensor([[1.0], [3.0]])
@@ -67,9 +77,11 @@ def scaled_dot_product_attention(
             [2.]])
     """
     op = "scaled_dot_product_attention"
-    given = [x if isinstance(x, TensorBase) else np.asarray(x) for x in (query, key, value)]
+    given = [x if isinstance(x, TensorBase) else asarray(x) for x in (query, key, value)]
     dtype = np.result_type(*[x.dtype for x in given])
     q, k, v = (as_input(x, dtype if dtype.kind == "f" else np.dtype(float), op) for x in given)
+    if enable_gqa:
+        k, v = (_repeated(x, q, op) for x in (k, v))
     if min(q.ndim, k.ndim, v.ndim) < 2 or q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
         raise ValueError(
             f"{op}: expected query (..., L, E), key (..., S, E), value (..., S, F), got {q.shape}, {k.shape}, {v.shape}"
@@ -92,8 +104,8 @@ class MultiheadAttention(Module):
     """Attention of ``num_heads`` heads of embed_dim/num_heads numbers each.   (``torch.nn.MultiheadAttention``)
 
     Parameters in_proj_weight (3E, E), Xavier-uniform (or q_proj_weight, k_proj_weight, v_proj_weight where ``kdim`` or
-    ``vdim`` differ from E), in_proj_bias (3E,), zeros, and out_proj, a :class:`Linear` with bias 0. ``add_bias_kv`` and
-    ``add_zero_attn`` are not supported.
+    ``vdim`` differ from E), in_proj_bias (3E,), zeros, and out_proj, a :class:`Linear` with bias 0. ``add_bias_kv``: one
+    more key and value, which are learned: bias_k, bias_v (1, 1, E). ``add_zero_attn``: one more key and value of zeros.
 
     >>> import tinytensor as tt
     >>> layer = tt.nn.MultiheadAttention(8, 2, batch_first=True)
@@ -113,23 +125,40 @@ class MultiheadAttention(Module):
             raise ValueError(
                 f"MultiheadAttention: embed_dim must be a multiple of num_heads, got {embed_dim} and {num_heads}"
             )
-        if add_bias_kv or add_zero_attn:
-            raise NotImplementedError("MultiheadAttention: add_bias_kv and add_zero_attn are not supported")
         self.embed_dim, self.num_heads, self.dropout, self.batch_first = embed_dim, num_heads, dropout, batch_first
         self.head_dim, self.rng = embed_dim // num_heads, rng
         self.kdim, self.vdim = embed_dim if kdim is None else kdim, embed_dim if vdim is None else vdim
-        kind, draw = floating(dtype), (rng or creation.default_rng()).numpy
+        self.add_zero_attn = add_zero_attn
+        kind = floating(dtype)
         self._same = self.kdim == self.vdim == embed_dim
         shapes = {"in_proj": (3 * embed_dim, embed_dim)} if self._same else {
             "q_proj": (embed_dim, embed_dim), "k_proj": (embed_dim, self.kdim), "v_proj": (embed_dim, self.vdim)
         }  # fmt: skip
         for name, shape in shapes.items():
-            bound = math.sqrt(6 / sum(shape))
-            setattr(self, name + "_weight", Parameter(draw.uniform(-bound, bound, shape), kind))
-        self.in_proj_bias = Parameter(np.zeros(3 * embed_dim), kind) if bias else None
+            setattr(self, name + "_weight", Parameter(np.empty(shape, kind)))
+        self.in_proj_bias = Parameter(np.empty(3 * embed_dim, kind)) if bias else None
+        self.bias_k, self.bias_v = (
+            Parameter(np.empty((1, 1, embed_dim), kind)) if add_bias_kv else None for _ in range(2)
+        )
         self.out_proj = nn.Linear(embed_dim, embed_dim, bias, kind, rng)
-        if self.out_proj.bias is not None:
-            self.out_proj.bias.data[...] = 0
+        self._draw(rng)
+
+    def reset_parameters(self, rng: creation.Generator | None = None) -> None:
+        """Draw all weights anew; biases are zeros."""
+        self.out_proj.reset_parameters(rng)
+        self._draw(rng)
+
+    def _draw(self, rng: creation.Generator | None) -> None:
+        draw = (rng or creation.default_rng()).numpy
+        for name, parameter in self.named_parameters(recurse=False):
+            if name.endswith("_weight"):
+                bound = math.sqrt(6 / sum(parameter.shape))
+                updating(parameter)[...] = draw.uniform(-bound, bound, parameter.shape)
+            elif name != "in_proj_bias":  # Xavier-normal
+                updating(parameter)[...] = draw.normal(0, 1 / math.sqrt(self.embed_dim), parameter.shape)
+        for bias in (self.in_proj_bias, self.out_proj.bias):
+            if bias is not None:
+                updating(bias)[...] = 0
 
     def forward(
         self, query: Operand, key: Operand, value: Operand, key_padding_mask: Any = None, need_weights: bool = True,
@@ -143,20 +172,23 @@ class MultiheadAttention(Module):
         (N, heads, L, S) without ``average_attn_weights``.
         """
         op, dtype = "MultiheadAttention", self.out_proj.weight._data.dtype
-        own = query is key and key is value and self._same
+        more = self.add_zero_attn + (self.bias_k is not None)
+        own = query is key and key is value and self._same and not more
         q = as_input(query, dtype, op)
         k, v = (q, q) if own else (as_input(key, dtype, op), as_input(value, dtype, op))
         batch, n, m = self._shapes(q, k, v)
         mask = self._mask(attn_mask, key_padding_mask, is_causal, (*batch, self.num_heads, n, m), dtype)
+        if more and mask is not None:  # which everybody may look at
+            mask = functional.pad(mask, (0, more))
         kept = None
         if self.dropout and self.training:
-            kept = _kept((*batch, self.num_heads, n, m), self.dropout, dtype, self.rng)
+            kept = _kept((*batch, self.num_heads, n, m + more), self.dropout, dtype, self.rng)
         scale, batch_first = 1 / math.sqrt(self.head_dim), self.batch_first or not batch
         if own:
             packed = functional.linear(q, self.in_proj_weight, self.in_proj_bias)  # type: ignore[attr-defined]
             y, p = packed_attention(packed, mask, kept, self.num_heads, scale, batch_first)
         else:
-            q, k, v = (self._apart(x, batch_first) for x in self._projections(q, k, v))
+            q, k, v = (self._apart(x, batch_first) for x in self._with_biases(self._projections(q, k, v)))
             y, p = attention(q, k, v, mask, kept, scale)
             y = y.transpose((1, 0, 2) if not batch else (0, 2, 1, 3) if batch_first else (2, 0, 1, 3))
             y = y.reshape(*y.shape[:-2], self.embed_dim)
@@ -195,6 +227,18 @@ class MultiheadAttention(Module):
             weights = [self.q_proj_weight, self.k_proj_weight, self.v_proj_weight]  # type: ignore[attr-defined]
         biases = [None] * 3 if bias is None else [bias[:e], bias[e : 2 * e], bias[2 * e :]]
         return [functional.linear(x, w, b) for x, w, b in zip((q, k, v), weights, biases, strict=True)]
+
+    def _with_biases(self, projected: list[Any]) -> list[Any]:
+        """The learned key and value and the zeros put behind the others."""
+        q, *others = projected
+        axis = 1 if self.batch_first and q.ndim == 3 else 0
+        for n, bias in enumerate((self.bias_k, self.bias_v)):
+            x = others[n]
+            shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+            rows = [np.broadcast_to(bias.reshape(-1), shape)] if bias is not None else []
+            rows += [np.zeros(shape, x.dtype)] if self.add_zero_attn else []
+            others[n] = np.concatenate([x, *rows], axis) if rows else x
+        return [q, *others]
 
     def _apart(self, x: Any, batch_first: bool) -> Any:
         """(..., E) to (..., heads, L, head_dim)."""

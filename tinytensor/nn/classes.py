@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.graph import assured
 from tinytensor.nn.criteria import predictions, reduced
 from tinytensor.nn.parameter import as_input
 from tinytensor.ops.embedding import checked_classes
@@ -13,7 +14,7 @@ from tinytensor.ops.indexing import getitem
 from tinytensor.ops.pieces import relu
 from tinytensor.ops.reductions import log_softmax, softmax
 from tinytensor.ops.reductions import sum as _sum
-from tinytensor.primitive import TensorBase, primitive
+from tinytensor.primitive import TensorBase, asarray, contiguous, empty, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -47,11 +48,10 @@ def _nll_of_logits(x: Any, target: Any, reduction: str, kept: list[Any]) -> Any:
     """
     n, c = x.shape
     if 0 < c <= 32:  # along short rows, NumPy's reductions cost a call each
-        top = np.maximum.reduce(np.ascontiguousarray(x.T), 0)[:, None]
+        top = np.maximum.reduce(contiguous(x.T), 0)[:, None]
     else:
         top = np.maximum.reduce(x, -1, keepdims=True, initial=None if c else 0)
-    e, at = np.subtract(x, top, np.empty((n, c), x.dtype)), np.arange(0, n * c, c)
-    at += target
+    e, at = np.subtract(x, top, empty((n, c), x.dtype, x)), np.arange(0, n * c, c) + target
     each = e.reshape(-1)[at]
     total = np.matmul(np.exp(e, e), np.ones(c, x.dtype))
     np.subtract(np.log(total), each, each)
@@ -82,7 +82,7 @@ def _rows(x: Any) -> Any:
 
 def _checked_target(x: Any, axis: int, target: Any, ignore_index: int, op: str) -> tuple[Any, Any]:
     """Class numbers in a row, and which of them count (None: all)."""
-    y = target._data if isinstance(target, TensorBase) else np.asarray(target)
+    y = target._data if isinstance(target, TensorBase) else asarray(target)
     if y.dtype.kind not in "iu":
         raise TypeError(f"{op}: class indices must be integers, or probabilities floats; got {y.dtype}")
     expected = x.shape[:axis] + x.shape[axis + 1 :]
@@ -95,16 +95,18 @@ def _checked_target(x: Any, axis: int, target: Any, ignore_index: int, op: str) 
     if not 0 <= ignore_index < x.shape[axis] and _all_below(y, x.shape[axis]):
         return y, None
     ignored = y == ignore_index
-    if ignored.any():
+    if assured(np.any, ignored):
         y, counts = np.where(ignored, 0, y), ~ignored
     return checked_classes(y, x.shape[axis], op, "class indices"), counts
 
 
 def _all_below(y: Any, n: int) -> bool:
     """Whether class numbers are what they should be, which is the rule: then nothing else needs to be asked."""
-    return (
-        y.dtype == np.intp and y.size > 0 and bool(np.maximum.reduce(y.view(np.uintp)) < n)
-    )  # a negative one is a very large one
+    return y.dtype == np.intp and y.size > 0 and assured(_largest_below, y, n)
+
+
+def _largest_below(y: Any, n: int) -> bool:
+    return bool(np.maximum.reduce(y.view(np.uintp), None) < n)  # a negative one is a very large one
 
 
 def _class_weights(weight: Any, x: Any, axis: int, op: str) -> Any:
@@ -128,7 +130,8 @@ def _sample_weights(y: Any, w: Any, counts: Any, dtype: Any) -> Any:
 def _averaged(each: Any, weights: Any, shape: Any, reduction: str, op: str) -> Tensor:
     """Each loss reduced; the mean is weighted."""
     if weights is not None and reduction == "mean":
-        return _sum(each, None, False) / weights.sum()  # type: ignore[no-any-return]
+        total, every = weights.sum(), _sum(each, None, False)
+        return every / total if total else every + np.nan  # nothing counts: NaN, whose gradient is 0, as in PyTorch
     each = each if reduction != "none" or each.shape == shape else each.reshape(shape)
     return reduced(each, reduction, op)
 
@@ -171,7 +174,7 @@ def cross_entropy(
         and label_smoothing == 0
         and ignore_index < 0
         and reduction == "mean"
-        and type(target) is np.ndarray
+        and target.__class__ is np.ndarray
         and isinstance(input, TensorBase)
         and input._data.ndim == 2
         and input._data.dtype.kind == "f"
@@ -183,11 +186,10 @@ def cross_entropy(
         raise ValueError(f"cross_entropy: label_smoothing must lie between 0 and 1, got {label_smoothing}")
     x, axis = _scores(input, "cross_entropy")
     w = _class_weights(weight, x, axis, "cross_entropy")
-    if not isinstance(target, TensorBase):
-        target = np.asarray(target)
-    if target.dtype.kind == "f":
-        return _of_probabilities(x, target, axis, w, label_smoothing, reduction)
-    y, counts = _checked_target(x, axis, target, ignore_index, "cross_entropy")
+    given: Any = target if isinstance(target, TensorBase) else asarray(target)
+    if given.dtype.kind == "f":
+        return _of_probabilities(x, given, axis, w, label_smoothing, reduction)
+    y, counts = _checked_target(x, axis, given, ignore_index, "cross_entropy")
     rows = _rows(x)
     weights = _sample_weights(y, w, counts, x.dtype)
     if weights is None and not label_smoothing and reduction in ("mean", "sum") and y.size:

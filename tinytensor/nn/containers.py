@@ -13,8 +13,9 @@ __all__ = ["Identity", "ModuleDict", "ModuleList", "ParameterDict", "ParameterLi
 
 
 def _is_module(own: str, module: Any, what: Any) -> Any:
-    if not callable(module):
-        raise TypeError(f"{own}: {what} is not a module, got {type(module).__name__}")
+    if not callable(module) or isinstance(module, type):
+        found = f"the class {module.__name__}; call it" if isinstance(module, type) else type(module).__name__
+        raise TypeError(f"{own}: {what} is not a module, got {found}")
     return module
 
 
@@ -71,6 +72,12 @@ class _Listed(Module):
 
     def __delitem__(self, k: int | slice) -> None:
         del self._layers[k]
+
+    def __add__(self, other: Iterable[Any]) -> Any:
+        return self[:].extend(other)  # type: ignore[index]
+
+    def __iadd__(self, other: Iterable[Any]) -> Any:
+        return self.extend(other)
 
     def append(self, item: Any) -> Any:
         """Put one at the end; returns the container."""
@@ -156,6 +163,19 @@ class Sequential(_Listed):
         """Put a module at the end; returns the container."""
         return self.insert(len(self._layers), item)
 
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Put a module at the end, or in the place of the one of this name."""
+        self._names = [str(k) for k in range(len(self))] if self._names is None else self._names
+        item = self._checked(module, _name(type(self).__name__, name))
+        if name in self._names:
+            self._layers[self._names.index(name)] = item
+        else:
+            self._check_name(name, "add_module")
+            self._names.append(name)
+            self._layers.append(item)
+
+    register_module = add_module
+
     def extend(self, items: Iterable[Any]) -> Sequential:
         """Put several modules at the end; returns the container."""
         for item in [self._checked(item, f"element {k}") for k, item in enumerate(items)]:
@@ -180,17 +200,13 @@ class ModuleList(_Listed):
     (3, 2, ['0.weight', '0.bias'])
     """
 
-    def __init__(self, modules: Iterable[Module] = ()) -> None:
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
         self._layers = []
-        self.extend(modules)
+        self.extend(modules or ())
 
     def __getitem__(self, k: Any) -> Any:
         return ModuleList(self._layers[k]) if isinstance(k, slice) else self._layers[k]
-
-    def __iadd__(self, modules: Iterable[Module]) -> ModuleList:
-        self.extend(modules)
-        return self
 
 
 class ParameterList(_Listed):
@@ -202,10 +218,10 @@ class ParameterList(_Listed):
     [('0', (2,)), ('1', (3,))]
     """
 
-    def __init__(self, values: Iterable[Any] = ()) -> None:
+    def __init__(self, values: Iterable[Any] | None = None) -> None:
         super().__init__()
         self._layers = []
-        self.extend(values)
+        self.extend(values or ())
 
     def _checked(self, item: Any, what: Any) -> Parameter:
         return _as_parameter(item)
@@ -223,10 +239,10 @@ class _Named(Module):
 
     _layers: dict[str, Any]
 
-    def __init__(self, members: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, members: Mapping[str, Any] | Iterable[tuple[str, Any]] | None = None) -> None:
         super().__init__()
         self._layers = {}
-        self.update(members or {})
+        self.update({} if members is None else members)
 
     def _checked(self, item: Any, name: str) -> Any:
         return _is_module(type(self).__name__, item, name)
@@ -250,6 +266,12 @@ class _Named(Module):
     def __setitem__(self, name: str, item: Any) -> None:
         self._layers[_name(type(self).__name__, name)] = self._checked(item, name)
 
+    def add_module(self, name: str, module: Any) -> None:
+        """The same as ``container[name] = module``."""
+        self[name] = module
+
+    register_module = add_module
+
     def __delitem__(self, name: str) -> None:
         del self._layers[name]
 
@@ -270,10 +292,15 @@ class _Named(Module):
         """Names and members."""
         return self._layers.items()
 
-    def update(self, members: Mapping[str, Any]) -> None:
-        """Put in all of a mapping."""
+    def update(self, members: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
+        """Put in all of a mapping, or of pairs."""
         own = type(self).__name__
-        self._layers.update({_name(own, name): self._checked(item, name) for name, item in members.items()})
+        pairs = dict(members.items() if isinstance(members, (Mapping, _Named)) else members)
+        self._layers.update({_name(own, name): self._checked(item, name) for name, item in pairs.items()})
+
+    def clear(self) -> None:
+        """Take all out."""
+        self._layers.clear()
 
     def pop(self, name: str) -> Any:
         """Take one out."""

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tinytensor import creation
+from tinytensor.inplace import updating
 from tinytensor.nn.module import Module
-from tinytensor.nn.parameter import Parameter, as_input, floating
+from tinytensor.nn.padding import pad
+from tinytensor.nn.parameter import Parameter, as_input, floating, sizes
 from tinytensor.ops import conv
 from tinytensor.ops.conv import numbers
 
@@ -28,12 +32,10 @@ class _Convolution(Module):
 
     def _set_up(
         self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any,
-        groups: int, bias: bool, dtype: DType, rng: creation.Generator | None,
+        groups: int, bias: bool, padding_mode: str, dtype: DType, rng: creation.Generator | None,
     ) -> None:  # fmt: skip
         op, n = type(self).__name__, self._axes
-        for name, count in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups)):
-            if not isinstance(count, int) or count < 1:
-                raise ValueError(f"{op}: {name} must be an integer of at least 1, got {count!r}")
+        sizes(op, in_channels=in_channels, out_channels=out_channels, groups=groups)
         if in_channels % groups or out_channels % groups:
             raise ValueError(
                 f"{op}: groups must divide in_channels and out_channels, got {groups}, {in_channels} and {out_channels}"
@@ -46,12 +48,31 @@ class _Convolution(Module):
         if padding == "same" and max(self.stride) > 1:
             raise ValueError(f"{op}: padding='same' needs stride 1, got {self.stride}")
         self.padding = padding if isinstance(padding, str) else numbers(padding, n, "padding", op, 0)
+        modes = ("zeros",) if self._transposed else ("zeros", "reflect", "replicate", "circular")
+        if padding_mode not in modes:
+            raise ValueError(f"{op}: padding_mode must be {' or '.join(map(repr, modes))}, got {padding_mode!r}")
+        self.padding_mode = padding_mode
         first, second = (in_channels, out_channels) if self._transposed else (out_channels, in_channels)
         shape = (first, second // groups, *self.kernel_size)
-        bound = 1 / math.sqrt(math.prod(shape[1:]))
-        kind, draw = floating(dtype), (rng or creation.default_rng()).numpy
-        self.weight = Parameter(draw.uniform(-bound, bound, shape), kind)
-        self.bias = Parameter(draw.uniform(-bound, bound, out_channels), kind) if bias else None
+        kind = floating(dtype)
+        self.weight = Parameter(np.empty(shape, kind))
+        self.bias = Parameter(np.empty(out_channels, kind)) if bias else None
+        self.reset_parameters(rng)
+
+    def reset_parameters(self, rng: creation.Generator | None = None) -> None:
+        """Draw weight and bias anew."""
+        draw = (rng or creation.default_rng()).numpy
+        bound = 1 / math.sqrt(math.prod(self.weight.shape[1:]))
+        for parameter in (self.weight, self.bias):
+            if parameter is not None:
+                updating(parameter)[...] = draw.uniform(-bound, bound, parameter.shape)
+
+    def _padded(self, x: Any) -> tuple[Any, Any]:
+        """The input, and the padding that the convolution has to add to it."""
+        if self.padding_mode == "zeros":
+            return x, self.padding
+        pads = conv.pads_of(self.padding, self.kernel_size, self.stride, self.dilation, type(self).__name__)
+        return pad(x, [w for pair in reversed(pads) for w in pair], self.padding_mode), 0
 
     def extra_repr(self) -> str:
         """The arguments that differ from the defaults, in PyTorch's words."""
@@ -65,14 +86,16 @@ class _Convolution(Module):
             text += f", output_padding={extra}"
         if self.groups != 1:
             text += f", groups={self.groups}"
-        return text if self.bias is not None else text + ", bias=False"
+        text = text if self.bias is not None else text + ", bias=False"
+        return text if self.padding_mode == "zeros" else f"{text}, padding_mode={self.padding_mode}"
 
 
 class Conv2d(_Convolution):
     """Images times kernels, at every place: see :func:`tinytensor.nn.functional.conv2d`.   (``torch.nn.Conv2d``)
 
     weight (out, in/groups, kH, kW) and bias (out,), both drawn from U(−1/√f, 1/√f) with f = in/groups · kH · kW. Inputs
-    (N, in, H, W) or (in, H, W) are cast to the dtype of the weight. ``padding``: numbers, "same" or "valid".
+    (N, in, H, W) or (in, H, W) are cast to the dtype of the weight. ``padding``: numbers, "same" or "valid"; ``padding_mode``: what is put there, zeros,
+    or by :func:`tinytensor.nn.functional.pad` "reflect", "replicate" or "circular".
 
     >>> import tinytensor as tt
     >>> layer = tt.nn.Conv2d(3, 8, 3, padding=1, rng=tt.rng(0))
@@ -84,24 +107,27 @@ class Conv2d(_Convolution):
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
-        dilation: Any = 1, groups: int = 1, bias: bool = True, dtype: DType = None,
+        dilation: Any = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros", dtype: DType = None,
         rng: creation.Generator | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        self._set_up(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, dtype, rng)
+        self._set_up(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, dtype, rng
+        )
 
     def forward(self, x: Operand) -> Tensor:
         """x (N, in, H, W) → (N, out, H', W')."""
         weight = self.weight
-        x = as_input(x, weight._data.dtype, "Conv2d")
-        return conv.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        x, padding = self._padded(as_input(x, weight._data.dtype, "Conv2d"))
+        return conv.conv2d(x, weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 class Conv1d(_Convolution):
     """Sequences times kernels, at every place: see :func:`tinytensor.nn.functional.conv1d`.   (``torch.nn.Conv1d``)
 
     weight (out, in/groups, kernel) and bias (out,), both drawn from U(−1/√f, 1/√f) with f = in/groups · kernel. Inputs
-    (N, in, L) or (in, L) are cast to the dtype of the weight. ``padding``: a number, "same" or "valid".
+    (N, in, L) or (in, L) are cast to the dtype of the weight. ``padding``: a number, "same" or "valid"; ``padding_mode`` as
+    for :class:`Conv2d`.
 
     >>> import tinytensor as tt
     >>> tt.nn.Conv1d(3, 8, 5, padding="same")(tt.ones((2, 3, 100))).shape
@@ -112,17 +138,19 @@ class Conv1d(_Convolution):
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
-        dilation: Any = 1, groups: int = 1, bias: bool = True, dtype: DType = None,
+        dilation: Any = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros", dtype: DType = None,
         rng: creation.Generator | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        self._set_up(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, dtype, rng)
+        self._set_up(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, dtype, rng
+        )
 
     def forward(self, x: Operand) -> Tensor:
         """x (N, in, L) → (N, out, L')."""
         weight = self.weight
-        x = as_input(x, weight._data.dtype, "Conv1d")
-        return conv.conv1d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+        x, padding = self._padded(as_input(x, weight._data.dtype, "Conv1d"))
+        return conv.conv1d(x, weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 class ConvTranspose2d(_Convolution):
@@ -140,13 +168,15 @@ class ConvTranspose2d(_Convolution):
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
-        output_padding: Any = 0, groups: int = 1, bias: bool = True, dilation: Any = 1, dtype: DType = None,
-        rng: creation.Generator | None = None,
+        output_padding: Any = 0, groups: int = 1, bias: bool = True, dilation: Any = 1, padding_mode: str = "zeros",
+        dtype: DType = None, rng: creation.Generator | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.output_padding = numbers(output_padding, 2, "output_padding", "ConvTranspose2d", 0)
         padding = numbers(padding, 2, "padding", "ConvTranspose2d", 0)
-        self._set_up(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, dtype, rng)
+        self._set_up(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, dtype, rng
+        )
 
     def forward(self, x: Operand) -> Tensor:
         """x (N, in, H, W) → (N, out, H', W')."""
@@ -173,13 +203,15 @@ class ConvTranspose1d(_Convolution):
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
-        output_padding: Any = 0, groups: int = 1, bias: bool = True, dilation: Any = 1, dtype: DType = None,
-        rng: creation.Generator | None = None,
+        output_padding: Any = 0, groups: int = 1, bias: bool = True, dilation: Any = 1, padding_mode: str = "zeros",
+        dtype: DType = None, rng: creation.Generator | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.output_padding = numbers(output_padding, 1, "output_padding", "ConvTranspose1d", 0)
         padding = numbers(padding, 1, "padding", "ConvTranspose1d", 0)
-        self._set_up(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, dtype, rng)
+        self._set_up(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, dtype, rng
+        )
 
     def forward(self, x: Operand) -> Tensor:
         """x (N, in, L) → (N, out, L')."""
@@ -205,6 +237,8 @@ class Flatten(Module):
     def forward(self, x: Any) -> Any:
         """Any shape."""
         x = conv.operand(x)
+        if x.ndim == 0:
+            x = x.reshape(1)
         n = x.ndim
         first, last = (d + n if d < 0 else d for d in (self.start_dim, self.end_dim))
         if not 0 <= first <= last < n:

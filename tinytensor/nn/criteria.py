@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.graph import assured
 from tinytensor.nn.parameter import as_input
 from tinytensor.ops.activations import logsigmoid
 from tinytensor.ops.elementwise import keep, sqrt, square
@@ -15,7 +16,7 @@ from tinytensor.ops.pieces import absolute, clip, where
 from tinytensor.ops.reductions import mean as _mean
 from tinytensor.ops.reductions import sum as _sum
 from tinytensor.ops.transcendental import exp, log, sigmoid, softplus
-from tinytensor.primitive import TensorBase, primitive
+from tinytensor.primitive import TensorBase, asarray, primitive
 from tinytensor.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def predictions(input: Operand, op: str) -> Any:
     """``input`` as a tensor of floating numbers."""
     if isinstance(input, TensorBase) and input.dtype.kind == "f":
         return input
-    array = input._data if isinstance(input, TensorBase) else np.asarray(input)
+    array = input._data if isinstance(input, TensorBase) else asarray(input)
     return as_input(input, array.dtype if array.dtype.kind == "f" else np.dtype(float), op)
 
 
@@ -382,7 +383,7 @@ def gaussian_nll_loss(
             v = v.reshape((*v.shape, 1))
         elif v.shape != (*x.shape[:-1], 1):
             raise ValueError(f"gaussian_nll_loss: var of shape {v.shape} does not fit predictions of shape {x.shape}")
-    if (v._data < 0).any():
+    if assured(np.any, v._data < 0):
         raise ValueError("gaussian_nll_loss: var has negative elements; predict its logarithm and pass exp of that")
     v = _at_least(v, eps)
     each = 0.5 * (log(v) + square(x - y) / v)

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinytensor import creation
 from tinytensor.nn.module import Module
-from tinytensor.primitive import TensorBase
+from tinytensor.primitive import TensorBase, asarray
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -18,8 +18,8 @@ __all__ = ["AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "alpha_dropout",
 
 
 def _probability(p: float, op: str) -> float:
-    if not 0 <= p <= 1:
-        raise ValueError(f"{op}: p must lie between 0 and 1, got {p}")
+    if not isinstance(p, (int, float, np.number)) or not 0 <= p <= 1:
+        raise ValueError(f"{op}: p must lie between 0 and 1, got {p!r}")
     return p
 
 
@@ -30,7 +30,7 @@ def _kept(shape: tuple[int, ...], p: float, dtype: Any, rng: creation.Generator 
 
 
 def _given(x: Any, op: str) -> Any:
-    array: Any = x if isinstance(x, TensorBase) else np.asarray(x)
+    array: Any = x if isinstance(x, TensorBase) else asarray(x)
     if array.dtype.kind not in "fc":
         raise TypeError(f"{op}: expected floating numbers, got {array.dtype}")
     return array
@@ -44,17 +44,19 @@ def _dropped(x: Any, shape: tuple[int, ...], p: float, rng: creation.Generator |
     return x * mask
 
 
-def dropout(x: Operand, p: float = 0.5, training: bool = True, rng: creation.Generator | None = None) -> Tensor:
-    """x with each element 0 with probability p, the others divided by 1 − p.   (``torch.nn.functional.dropout``)
+def dropout(
+    input: Operand, p: float = 0.5, training: bool = True, inplace: bool = False, rng: creation.Generator | None = None
+) -> Tensor:
+    """The input x with each element 0 with probability p, the others divided by 1 − p.   (``torch.nn.functional.dropout``)
 
-    Without ``training`` x itself. ``rng`` is a :func:`tinytensor.rng`, by default the shared one. Srivastava et al., 2014.
+    Without ``training`` x itself. ``inplace`` is taken and ignored, as everywhere here. ``rng`` is a :func:`tinytensor.rng`, by default the shared one. Srivastava et al., 2014.
 
     >>> import tinytensor as tt
     >>> tt.nn.functional.dropout(tt.ones(6), 0.5, rng=tt.rng(0))
     tensor([2., 0., 0., 0., 2., 2.])
     """
     _probability(p, "dropout")
-    a = _given(x, "dropout")
+    a = _given(input, "dropout")
     return _dropped(a, a.shape, p, rng) if training and p else a  # type: ignore[no-any-return]
 
 
@@ -69,33 +71,39 @@ def _channels(x: Any, p: float, training: bool, rng: Any, dims: tuple[int, int],
     return _dropped(x, x.shape[:lead] + (1,) * (x.ndim - lead), p, rng)
 
 
-def dropout1d(x: Operand, p: float = 0.5, training: bool = True, rng: creation.Generator | None = None) -> Tensor:
-    """:func:`dropout` of whole channels of x (N, C, L) or (C, L).   (``torch.nn.functional.dropout1d``)
+def dropout1d(
+    input: Operand, p: float = 0.5, training: bool = True, inplace: bool = False, rng: creation.Generator | None = None
+) -> Tensor:
+    """:func:`dropout` of whole channels of the input (N, C, L) or (C, L).   (``torch.nn.functional.dropout1d``)
 
     >>> import tinytensor as tt
     >>> tt.nn.functional.dropout1d(tt.ones((2, 3)), 0.5, rng=tt.rng(0))
     tensor([[2., 2., 2.],
             [0., 0., 0.]])
     """
-    return _channels(x, p, training, rng, (2, 3), "dropout1d")  # type: ignore[no-any-return]
+    return _channels(input, p, training, rng, (2, 3), "dropout1d")  # type: ignore[no-any-return]
 
 
-def dropout2d(x: Operand, p: float = 0.5, training: bool = True, rng: creation.Generator | None = None) -> Tensor:
-    """:func:`dropout` of whole channels of x (N, C, H, W) or (C, H, W).   (``torch.nn.functional.dropout2d``)
+def dropout2d(
+    input: Operand, p: float = 0.5, training: bool = True, inplace: bool = False, rng: creation.Generator | None = None
+) -> Tensor:
+    """:func:`dropout` of whole channels of the input (N, C, H, W) or (C, H, W).   (``torch.nn.functional.dropout2d``)
 
     >>> import tinytensor as tt
     >>> tt.nn.functional.dropout2d(tt.ones((2, 3, 4, 4)), 0.5).shape
     (2, 3, 4, 4)
     """
-    return _channels(x, p, training, rng, (3, 4), "dropout2d")  # type: ignore[no-any-return]
+    return _channels(input, p, training, rng, (3, 4), "dropout2d")  # type: ignore[no-any-return]
 
 
 #: What SELU tends to far below 0.
 _LOWEST = -1.7580993408473766
 
 
-def alpha_dropout(x: Operand, p: float = 0.5, training: bool = False, rng: creation.Generator | None = None) -> Tensor:
-    """x with elements at SELU's lowest value with probability p, moved so that mean 0 and variance 1 stay.
+def alpha_dropout(
+    input: Operand, p: float = 0.5, training: bool = False, inplace: bool = False, rng: creation.Generator | None = None
+) -> Tensor:
+    """The input with elements at SELU's lowest value with probability p, moved so that mean 0 and variance 1 stay.
 
     Follows ``torch.nn.functional.alpha_dropout``; Klambauer et al., Self-Normalizing Neural Networks, 2017.
 
@@ -104,7 +112,7 @@ def alpha_dropout(x: Operand, p: float = 0.5, training: bool = False, rng: creat
     tensor([ 0.779, -0.779, -0.779])
     """
     _probability(p, "alpha_dropout")
-    array = _given(x, "alpha_dropout")
+    array = _given(input, "alpha_dropout")
     if not training or p == 0:
         return array  # type: ignore[no-any-return]
     if p == 1:
@@ -117,11 +125,11 @@ def alpha_dropout(x: Operand, p: float = 0.5, training: bool = False, rng: creat
 class _Dropout(Module):
     def __init__(self, p: float = 0.5, inplace: bool = False, rng: creation.Generator | None = None) -> None:
         super().__init__()
-        self.p, self.rng = _probability(p, type(self).__name__), rng
+        self.p, self.inplace, self.rng = _probability(p, type(self).__name__), inplace, rng
 
     def extra_repr(self) -> str:
-        """p."""
-        return f"p={self.p}"
+        """p, and what is ignored."""
+        return f"p={self.p}, inplace={self.inplace}"
 
 
 class Dropout(_Dropout):
@@ -134,7 +142,7 @@ class Dropout(_Dropout):
 
     def forward(self, x: Operand) -> Tensor:
         """Any shape."""
-        return dropout(x, self.p, self.training, self.rng)
+        return dropout(x, self.p, self.training, rng=self.rng)
 
 
 class Dropout1d(_Dropout):
@@ -142,7 +150,7 @@ class Dropout1d(_Dropout):
 
     def forward(self, x: Operand) -> Tensor:
         """x (N, C, L) or (C, L)."""
-        return dropout1d(x, self.p, self.training, self.rng)
+        return dropout1d(x, self.p, self.training, rng=self.rng)
 
 
 class Dropout2d(_Dropout):
@@ -150,7 +158,7 @@ class Dropout2d(_Dropout):
 
     def forward(self, x: Operand) -> Tensor:
         """x (N, C, H, W) or (C, H, W)."""
-        return dropout2d(x, self.p, self.training, self.rng)
+        return dropout2d(x, self.p, self.training, rng=self.rng)
 
 
 class AlphaDropout(_Dropout):
@@ -158,4 +166,4 @@ class AlphaDropout(_Dropout):
 
     def forward(self, x: Operand) -> Tensor:
         """Any shape."""
-        return alpha_dropout(x, self.p, self.training, self.rng)
+        return alpha_dropout(x, self.p, self.training, rng=self.rng)

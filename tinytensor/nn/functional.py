@@ -30,9 +30,11 @@ if TYPE_CHECKING:
         smooth_l1_loss,
         soft_margin_loss,
     )
+    from tinytensor.nn.distances import cosine_similarity, normalize, pairwise_distance, triplet_margin_loss
     from tinytensor.nn.dropout import alpha_dropout, dropout, dropout1d, dropout2d
     from tinytensor.nn.embedding import one_hot
     from tinytensor.nn.normalization import batch_norm, instance_norm
+    from tinytensor.nn.padding import pad
     from tinytensor.ops.activations import (
         celu,
         elu,
@@ -70,14 +72,14 @@ if TYPE_CHECKING:
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "alpha_dropout", "avg_pool1d", "avg_pool2d", "batch_norm",
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "conv1d", "conv2d", "conv_transpose1d",
-    "conv_transpose2d", "cosine_embedding_loss", "cross_entropy", "dropout", "dropout1d", "dropout2d", "elu",
+    "conv_transpose2d", "cosine_embedding_loss", "cosine_similarity", "cross_entropy", "dropout", "dropout1d", "dropout2d", "elu",
     "embedding", "focal_loss", "gaussian_nll_loss", "gelu", "glu", "group_norm", "hardshrink", "hardsigmoid", "hardswish",
     "hardtanh", "hinge_embedding_loss", "hinge_loss", "huber_loss", "instance_norm", "kl_div", "l1_loss",
     "layer_norm", "leaky_relu", "linear", "log_softmax", "logsigmoid", "margin_ranking_loss", "max_pool1d",
-    "max_pool2d", "mish", "mse_loss", "multi_margin_loss", "nll_loss", "one_hot", "poisson_nll_loss", "prelu",
+    "max_pool2d", "mish", "mse_loss", "multi_margin_loss", "nll_loss", "normalize", "one_hot", "pad", "pairwise_distance", "poisson_nll_loss", "prelu",
     "quantile_loss", "relu", "relu6", "rms_norm", "scaled_dot_product_attention", "selu", "sigmoid", "silu",
     "smooth_l1_loss", "soft_margin_loss", "softmax", "softmin", "softplus", "softshrink", "softsign", "tanh",
-    "tanhshrink", "threshold",
+    "tanhshrink", "threshold", "triplet_margin_loss",
 ]  # fmt: skip
 
 #: Where the functions live that load when they are first used.
@@ -86,7 +88,7 @@ _LAZY = {
     "avg_pool1d": "ops.pooling", "avg_pool2d": "ops.pooling", "batch_norm": "nn.normalization",
     "binary_cross_entropy": "nn.criteria", "binary_cross_entropy_with_logits": "nn.criteria",
     "celu": "ops.activations", "conv1d": "ops.conv", "conv2d": "ops.conv", "conv_transpose1d": "ops.conv",
-    "conv_transpose2d": "ops.conv", "cosine_embedding_loss": "nn.criteria", "cross_entropy": "nn.classes",
+    "conv_transpose2d": "ops.conv", "cosine_embedding_loss": "nn.criteria", "cosine_similarity": "nn.distances", "cross_entropy": "nn.classes",
     "dropout": "nn.dropout", "dropout1d": "nn.dropout", "dropout2d": "nn.dropout", "elu": "ops.activations",
     "embedding": "ops.embedding", "focal_loss": "nn.classes", "gaussian_nll_loss": "nn.criteria", "gelu": "ops.activations",
     "glu": "ops.activations", "group_norm": "ops.normalization", "hardshrink": "ops.activations",
@@ -95,13 +97,14 @@ _LAZY = {
     "instance_norm": "nn.normalization", "kl_div": "nn.criteria", "l1_loss": "nn.criteria",
     "layer_norm": "ops.normalization", "logsigmoid": "ops.activations", "margin_ranking_loss": "nn.criteria",
     "max_pool1d": "ops.pooling", "max_pool2d": "ops.pooling", "mish": "ops.activations", "mse_loss": "nn.criteria",
-    "multi_margin_loss": "nn.classes", "nll_loss": "nn.classes", "one_hot": "nn.embedding",
+    "multi_margin_loss": "nn.classes", "nll_loss": "nn.classes", "normalize": "nn.distances", "one_hot": "nn.embedding",
+    "pad": "nn.padding", "pairwise_distance": "nn.distances",
     "poisson_nll_loss": "nn.criteria", "prelu": "ops.activations", "quantile_loss": "nn.criteria",
     "relu6": "ops.activations", "rms_norm": "ops.normalization", "scaled_dot_product_attention": "nn.attention",
     "selu": "ops.activations", "silu": "ops.activations", "smooth_l1_loss": "nn.criteria",
     "soft_margin_loss": "nn.criteria", "softmin": "ops.activations", "softplus": "ops.activations",
     "softshrink": "ops.activations", "softsign": "ops.activations", "tanhshrink": "ops.activations",
-    "threshold": "ops.activations",
+    "threshold": "ops.activations", "triplet_margin_loss": "nn.distances",
 }  # fmt: skip
 
 

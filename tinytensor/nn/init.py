@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "calculate_gain", "constant_", "dirac_", "eye_", "kaiming_normal_", "kaiming_uniform_", "normal_", "ones_",
-    "orthogonal_", "trunc_normal_", "uniform_", "xavier_normal_", "xavier_uniform_", "zeros_",
+    "orthogonal_", "sparse_", "trunc_normal_", "uniform_", "xavier_normal_", "xavier_uniform_", "zeros_",
 ]  # fmt: skip
 
 Rng = creation.Generator | None
@@ -231,6 +231,25 @@ def kaiming_normal_(
     (3, 6)
     """
     return normal_(tensor, 0, _kaiming_std(tensor, a, mode, nonlinearity, "kaiming_normal_"), rng)
+
+
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, rng: Rng = None) -> Tensor:
+    """N(0, std²), and zeros in that share of the rows of each column, drawn anew for each.   (``torch.nn.init.sparse_``)
+
+    Martens, Deep learning via Hessian-free optimization, 2010.
+
+    >>> import tinytensor as tt
+    >>> w = tt.nn.init.sparse_(tt.zeros((4, 3)), sparsity=0.5)
+    >>> (w.data == 0).sum(0)
+    array([2, 2, 2])
+    """
+    if tensor.ndim != 2 or not 0 <= sparsity <= 1:
+        raise ValueError(f"sparse_: expected a matrix and a share between 0 and 1, got {tensor.shape} and {sparsity}")
+    draw, (rows, columns) = _draw(rng), tensor.shape
+    values = draw.normal(0, std, tensor.shape)
+    for column in range(columns):
+        values[draw.permutation(rows)[: math.ceil(sparsity * rows)], column] = 0
+    return _fill(tensor, values, "sparse_")  # type: ignore[no-any-return]
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1.0, rng: Rng = None) -> Tensor:

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tinytensor import creation
 from tinytensor import scalar as _scalar
+from tinytensor.inplace import updating
 from tinytensor.nn.activations import ReLU, Sigmoid, Tanh
 from tinytensor.nn.containers import Sequential
 from tinytensor.nn.module import Module
-from tinytensor.nn.parameter import Parameter, as_input, floating
+from tinytensor.nn.parameter import Parameter, as_input, floating, sizes
 from tinytensor.ops import linalg
 
 if TYPE_CHECKING:
@@ -47,14 +50,20 @@ class Linear(Module):
         rng: creation.Generator | None = None,
     ) -> None:
         super().__init__()
-        if in_features < 0 or out_features < 0:
-            raise ValueError(f"Linear: sizes must not be negative, got {in_features} and {out_features}")
+        sizes("Linear", 0, in_features=in_features, out_features=out_features)
         kind = floating(dtype)
-        draw = (rng or creation.default_rng()).numpy
-        bound = 1 / math.sqrt(in_features) if in_features else 0.0
         self.in_features, self.out_features = in_features, out_features
-        self.weight = Parameter(draw.uniform(-bound, bound, (out_features, in_features)), kind)
-        self.bias = Parameter(draw.uniform(-bound, bound, out_features), kind) if bias else None
+        self.weight = Parameter(np.empty((out_features, in_features), kind))
+        self.bias = Parameter(np.empty(out_features, kind)) if bias else None
+        self.reset_parameters(rng)
+
+    def reset_parameters(self, rng: creation.Generator | None = None) -> None:
+        """Draw weight and bias anew."""
+        draw = (rng or creation.default_rng()).numpy
+        bound = 1 / math.sqrt(self.in_features) if self.in_features else 0.0
+        for parameter in (self.weight, self.bias):
+            if parameter is not None:
+                updating(parameter)[...] = draw.uniform(-bound, bound, parameter.shape)
 
     def forward(self, x: Operand) -> Tensor:
         """x (..., in) → (..., out)."""
@@ -94,12 +103,12 @@ class MLP(Sequential):
             raise ValueError(f"MLP: activation must be one of {', '.join(_ACTIVATIONS)}; got {activation!r}")
         if not nouts:
             raise ValueError("MLP: nouts must name at least one layer's size")
-        sizes = [nin, *nouts]
+        widths = [nin, *nouts]
         layers: list[Module] = []
-        for a, b in pairwise(sizes):
+        for a, b in pairwise(widths):
             layers += [Linear(a, b, dtype=dtype, rng=rng), _ACTIVATIONS[activation]()]
         super().__init__(*layers[:-1])
-        self.sizes, self.activation = sizes, activation
+        self.sizes, self.activation = widths, activation
 
     @property
     def linears(self) -> list[Linear]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinytensor.nn import classes
+from tinytensor.nn import classes, distances
 from tinytensor.nn import criteria as f
 from tinytensor.nn.options import FunctionModule
 
 __all__ = [
-    "BCELoss", "BCEWithLogitsLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "GaussianNLLLoss", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss", "KLDivLoss", "L1Loss", "MSELoss", "MarginRankingLoss", "MultiMarginLoss", "NLLLoss", "PoissonNLLLoss", "QuantileLoss", "SmoothL1Loss", "SoftMarginLoss",
+    "BCELoss", "BCEWithLogitsLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "GaussianNLLLoss", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss", "KLDivLoss", "L1Loss", "MSELoss", "MarginRankingLoss", "MultiMarginLoss", "NLLLoss", "PoissonNLLLoss", "QuantileLoss", "SmoothL1Loss", "SoftMarginLoss", "TripletMarginLoss",
 ]  # fmt: skip
 
 
@@ -160,3 +160,10 @@ class SoftMarginLoss(_Loss):
     """ln(1 + e^(−y x)), y = ±1: see :func:`tinytensor.nn.functional.soft_margin_loss`."""
 
     function = staticmethod(f.soft_margin_loss)
+
+
+class TripletMarginLoss(_Loss):
+    """How much nearer the anchor is to the positive than to the negative: see :func:`tinytensor.nn.functional.triplet_margin_loss`."""
+
+    inputs = 3
+    function = staticmethod(distances.triplet_margin_loss)

@@ -12,7 +12,7 @@ from tinytensor.graph import no_grad
 from tinytensor.nn.module import Module
 from tinytensor.nn.parameter import Parameter, as_input, floating
 from tinytensor.ops import normalization as f
-from tinytensor.primitive import TensorBase, wrap
+from tinytensor.primitive import TensorBase, asarray, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -27,12 +27,14 @@ __all__ = [
 def _channels(x: Any, op: str, **given: Any) -> Any:
     """x (N, C, ...) as an array or a tensor, after what is given for each channel was found to fit."""
     if not isinstance(x, TensorBase):
-        x = np.asarray(x)
+        x = asarray(x)
     if x.ndim < 2:
         raise ValueError(f"{op}: expected x (N, C, ...), got shape {x.shape}")
     for name, value in given.items():
         if value is not None and value.shape != (x.shape[1],):
             raise ValueError(f"{op}: expected {name} of shape ({x.shape[1]},), got {value.shape}")
+        if name.startswith("running") and getattr(value, "requires_grad", False):
+            raise TypeError(f"{op}: {name} must not require grad: it is not learned, but written into")
     return x
 
 
@@ -50,7 +52,7 @@ def _need_several(x: Any, op: str) -> int:
 
 
 def batch_norm(
-    x: Operand,
+    input: Operand,
     running_mean: Tensor | None = None,
     running_var: Tensor | None = None,
     weight: Any = None,
@@ -69,7 +71,7 @@ def batch_norm(
     tensor([[-1.],
             [ 1.]])
     """
-    a = _channels(x, "batch_norm", running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    a = _channels(input, "batch_norm", running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     if training:
         n = _need_several(a, "batch_norm")
         y, mean, var = f.batch_statistics(a, weight, bias, eps)
@@ -93,20 +95,40 @@ def batch_norm(
     return a * scale + shift  # type: ignore[no-any-return]
 
 
-def instance_norm(x: Operand, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
+def instance_norm(
+    input: Operand,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Any = None,
+    bias: Any = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
     """(x − mean)/√(var + ε) · weight + bias over each channel of each sample of x (N, C, ...).
 
-    Follows ``torch.nn.functional.instance_norm`` without running statistics; Ulyanov, Vedaldi and Lempitsky, 2016.
+    Running statistics, if given, move towards the means of the samples' by the share ``momentum``; without
+    ``use_input_stats`` they take the place of the samples' own. Follows ``torch.nn.functional.instance_norm``; Ulyanov,
+    Vedaldi and Lempitsky, 2016.
 
     >>> import tinytensor as tt
     >>> tt.nn.functional.instance_norm(tt.tensor([[[1.0, 3.0], [0.0, 8.0]]])).round(3)
     tensor([[[-1.,  1.],
              [-1.,  1.]]])
     """
-    a = _channels(x, "instance_norm", weight=weight, bias=bias)
-    if a.ndim < 3 or math.prod(a.shape[2:]) < 2:
+    if not use_input_stats:
+        return batch_norm(input, running_mean, running_var, weight, bias, False, 0.0, eps)
+    a = _channels(input, "instance_norm", running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    n = math.prod(a.shape[2:])
+    if a.ndim < 3 or n < 2:
         raise ValueError(f"instance_norm: expected x (N, C, ...) with more than one value each, got {a.shape}")
-    return f.group_norm(a, a.shape[1], weight, bias, eps)
+    y, mean, var = f.instance_statistics(a, weight, bias, eps)
+    with no_grad():
+        if running_mean is not None:
+            _move(running_mean, np.mean(mean, 0), momentum)
+        if running_var is not None:
+            _move(running_var, np.mean(var, 0) * (n / (n - 1)), momentum)
+    return y  # type: ignore[no-any-return]
 
 
 class _Affine(Module):
@@ -140,17 +162,48 @@ class _Affine(Module):
 
     def extra_repr(self) -> str:
         """The options, the first without its name."""
+        shown = {name: getattr(self, name) for name in self.names}
+        if "bias" in shown:
+            shown["bias"] = self.bias is not None
         first, *names = self.names
-        return ", ".join([str(getattr(self, first)), *(f"{n}={getattr(self, n)}" for n in names)])
+        return ", ".join([str(shown[first]), *(f"{name}={shown[name]}" for name in names)])
 
 
-class _BatchNorm(_Affine):
-    names = ("num_features", "eps", "momentum", "affine", "track_running_stats")
+class _Tracking(_Affine):
+    """A normalisation of channels with running statistics, if it has them."""
+
+    names = ("num_features", "eps", "momentum", "affine", "bias", "track_running_stats")
     ndims: tuple[int, ...] = ()
     running_mean: Tensor | None
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
 
+    def _set_up(
+        self, num_features: int, eps: float, momentum: float | None, affine: bool, track: bool, dtype: DType, bias: bool
+    ) -> None:
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.affine, self.track_running_stats = affine, track
+        self._make((num_features,), affine, affine and bias, dtype)
+        made = [np.zeros(num_features, self._kind), np.ones(num_features, self._kind), np.zeros((), np.int64)]
+        for name, value in zip(("running_mean", "running_var", "num_batches_tracked"), made, strict=True):
+            self.register_buffer(name, wrap(value, None) if track else None)
+
+    def reset_parameters(self) -> None:
+        """Ones and zeros again, and no batches seen."""
+        self.reset_running_stats()
+        super().reset_parameters()
+
+    def reset_running_stats(self) -> None:
+        """Mean 0, variance 1, no batches seen."""
+        for buffer, value in ((self.running_mean, 0), (self.running_var, 1), (self.num_batches_tracked, 0)):
+            if buffer is not None:
+                buffer[...] = value
+
+    def _refuse(self, shape: tuple[int, ...], dims: list[str]) -> None:
+        raise ValueError(f"{type(self).__name__}: expected x {' or '.join(dims)}, got shape {shape}")
+
+
+class _BatchNorm(_Tracking):
     def __init__(
         self,
         num_features: int,
@@ -159,27 +212,16 @@ class _BatchNorm(_Affine):
         affine: bool = True,
         track_running_stats: bool = True,
         dtype: DType = None,
+        bias: bool = True,
     ) -> None:
         super().__init__()
-        self.num_features, self.eps, self.momentum = num_features, eps, momentum
-        self.affine, self.track_running_stats = affine, track_running_stats
-        self._make((num_features,), affine, affine, dtype)
-        made = [np.zeros(num_features, self._kind), np.ones(num_features, self._kind), np.zeros((), np.int64)]
-        for name, value in zip(("running_mean", "running_var", "num_batches_tracked"), made, strict=True):
-            self.register_buffer(name, wrap(value, None) if track_running_stats else None)
-
-    def reset_running_stats(self) -> None:
-        """Mean 0, variance 1, no batches seen."""
-        for buffer, value in ((self.running_mean, 0), (self.running_var, 1), (self.num_batches_tracked, 0)):
-            if buffer is not None:
-                buffer[...] = value
+        self._set_up(num_features, eps, momentum, affine, track_running_stats, dtype, bias)
 
     def forward(self, x: Operand) -> Tensor:
         """x (N, C, ...) of the same shape."""
         a, own = self._input(x), type(self).__name__
         if a.ndim not in self.ndims or a.shape[1] != self.num_features:
-            dims = " or ".join([f"(N, {self.num_features}{', …' * (n - 2)})" for n in self.ndims])
-            raise ValueError(f"{own}: expected x {dims}, got shape {a.shape}")
+            self._refuse(a.shape, [f"(N, {self.num_features}{', …' * (n - 2)})" for n in self.ndims])
         if not self.training and self.running_mean is not None:
             return batch_norm(a, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
         momentum = 0.0 if self.momentum is None else self.momentum
@@ -220,51 +262,60 @@ class BatchNorm2d(_BatchNorm):
     ndims = (4,)
 
 
-class _InstanceNorm(_Affine):
-    names = ("num_features", "eps", "affine")
-    ndim = 0
-
-    def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = False, dtype: DType = None) -> None:
+class _InstanceNorm(_Tracking):
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        dtype: DType = None,
+        bias: bool = True,
+    ) -> None:
         super().__init__()
-        self.num_features, self.eps, self.affine = num_features, eps, affine
-        self._make((num_features,), affine, affine, dtype)
+        self._set_up(num_features, eps, momentum, affine, track_running_stats, dtype, bias)
 
     def forward(self, x: Operand) -> Tensor:
-        """x (N, C, ...) of the same shape."""
-        a, c = self._input(x), self.num_features
-        if a.ndim != self.ndim or a.shape[1] != c:
-            raise ValueError(
-                f"{type(self).__name__}: expected x (N, {c}{', …' * (self.ndim - 2)}), got shape {a.shape}"
-            )
-        return instance_norm(a, self.weight, self.bias, self.eps)
+        """x (N, C, ...) or (C, ...) of the same shape."""
+        a, c, ndim = self._input(x), self.num_features, self.ndims[0]
+        alone = a.ndim == ndim - 1
+        if a.ndim not in (ndim, ndim - 1) or a.shape[0 if alone else 1] != c:
+            self._refuse(a.shape, [f"({lead}{c}{', …' * (ndim - 2)})" for lead in ("N, ", "")])
+        own = self.training or not self.track_running_stats
+        y = instance_norm(
+            a[None] if alone else a, self.running_mean, self.running_var, self.weight, self.bias, own,
+            0.0 if self.momentum is None else self.momentum, self.eps,
+        )  # fmt: skip
+        return y[0] if alone else y
 
 
 class InstanceNorm1d(_InstanceNorm):
     """Each channel of each sample of x (N, C, L) to mean 0 and variance 1.   (``torch.nn.InstanceNorm1d``)
 
-    Without running statistics, as PyTorch's default.
+    x may be (C, L) too. With ``track_running_stats`` evaluation uses running statistics.
 
     >>> import tinytensor as tt
     >>> tt.nn.InstanceNorm1d(3)(tt.ones((2, 3, 4))).shape
     (2, 3, 4)
     """
 
-    ndim = 3
+    ndims = (3,)
 
 
 class InstanceNorm2d(_InstanceNorm):
-    """Each channel of each sample of x (N, C, H, W) to mean 0 and variance 1.   (``torch.nn.InstanceNorm2d``)
+    """Each channel of each sample of x (N, C, H, W) or (C, H, W) to mean 0 and variance 1.   (``torch.nn.InstanceNorm2d``)
 
     >>> import tinytensor as tt
     >>> tt.nn.InstanceNorm2d(3)(tt.ones((2, 3, 4, 4))).shape
     (2, 3, 4, 4)
     """
 
-    ndim = 4
+    ndims = (4,)
 
 
 class _OverLast(_Affine):
-    names = ("normalized_shape", "eps", "elementwise_affine")
+    names: tuple[str, ...] = ("normalized_shape", "eps", "elementwise_affine")
 
     def _set(self, shape: int | Sequence[int], eps: float | None, affine: bool, bias: bool, dtype: DType) -> None:
         self.normalized_shape = (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(shape)
@@ -281,6 +332,8 @@ class LayerNorm(_OverLast):
     >>> tt.nn.LayerNorm(2)(tt.tensor([[1.0, 3.0]])).detach().round(3)
     tensor([[-1.,  1.]], dtype=float32)
     """
+
+    names = ("normalized_shape", "eps", "elementwise_affine", "bias")
 
     def __init__(
         self,
@@ -334,16 +387,19 @@ class GroupNorm(_Affine):
     (5, 6, 4)
     """
 
-    names = ("num_groups", "num_channels", "eps", "affine")
-
     def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, dtype: DType = None
-    ) -> None:
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, dtype: DType = None,
+        bias: bool = True,
+    ) -> None:  # fmt: skip
         super().__init__()
         if num_groups < 1 or num_channels % num_groups:
             raise ValueError(f"GroupNorm: {num_channels} channels cannot be divided into {num_groups} groups")
         self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
-        self._make((num_channels,), affine, affine, dtype)
+        self._make((num_channels,), affine, affine and bias, dtype)
+
+    def extra_repr(self) -> str:
+        """The options, the first two without their names."""
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, bias={self.bias is not None}"
 
     def forward(self, x: Operand) -> Tensor:
         """x (N, C, ...) of the same shape."""

@@ -17,7 +17,8 @@ class FunctionModule(Module):
     """A module that calls ``function`` with its inputs and with options, given when the module is made.
 
     The options are the function's parameters after the first ``inputs``, with its defaults; arrays among them are
-    buffers. ``axis`` is called ``dim``, and ``inplace`` is taken and ignored, as PyTorch's programs give it.
+    buffers. ``axis`` is called ``dim``. ``class ReLU(FunctionModule, inplace=True)`` takes ``inplace`` last and ignores
+    it: what PyTorch's programs use is what is returned.
 
     >>> import tinytensor as tt
     >>> class Double(FunctionModule):
@@ -29,9 +30,10 @@ class FunctionModule(Module):
     function: ClassVar[Callable[..., Any]]
     inputs: ClassVar[int] = 1
     names: ClassVar[tuple[str, ...]] = ()
+    takes: ClassVar[tuple[str, ...]] = ()
     defaults: ClassVar[dict[str, Any]] = {}
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, inplace: bool = False) -> None:
         super().__init_subclass__()
         if "function" in vars(cls):
             plain: Any = getattr(cls.function, "__wrapped__", cls.function)
@@ -39,13 +41,14 @@ class FunctionModule(Module):
             cls.names = tuple(["dim" if name == "axis" else name for name in options])
             values = plain.__defaults__ or ()
             cls.defaults = dict(zip(cls.names[len(cls.names) - len(values) :], values, strict=True))
+            cls.takes = (*cls.names, "inplace") if inplace else cls.names
 
-    def __init__(self, *values: Any, inplace: bool = False, **options: Any) -> None:
+    def __init__(self, *values: Any, **options: Any) -> None:
         super().__init__()
-        own, names = type(self).__name__, self.names
+        own, names = type(self).__name__, self.takes
         given = dict(zip(names, values, strict=False))
         twice, unknown = [n for n in options if n in given], [n for n in options if n not in names]
-        missing = [n for n in names if n not in given and n not in options and n not in self.defaults]
+        missing = [n for n in self.names if n not in given and n not in options and n not in self.defaults]
         if len(values) > len(names) or twice or unknown or missing:
             wrong = f"missing {missing[0]}" if missing else f"got {[*unknown, *twice, f'{len(values)} values'][0]}"
             raise TypeError(f"{own} takes {', '.join(names) or 'no options'}; {wrong}")
@@ -65,7 +68,7 @@ class FunctionModule(Module):
 
     def extra_repr(self) -> str:
         """The options and their values."""
-        return ", ".join([f"{n}={vars(self)[n]!r}" for n in self.names])
+        return ", ".join([f"{n}={vars(self)[n]!r}" for n in self.takes if n != "inplace" or vars(self).get(n)])
 
 
 def _kind(value: Any) -> Any:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from tinytensor.graph import leaf
-from tinytensor.primitive import TensorBase, wrap
+from tinytensor.primitive import TensorBase, asarray, wrap
 from tinytensor.tensor import Tensor, tensor
 from tinytensor.typing import DType
 
-__all__ = ["Parameter", "as_input", "convert", "floating", "get_default_dtype", "set_default_dtype"]
+__all__ = ["Parameter", "as_input", "convert", "floating", "get_default_dtype", "set_default_dtype", "sizes"]
 
 _default: np.dtype[Any] = np.dtype(np.float32)
 
@@ -47,6 +47,13 @@ def floating(dtype: DType) -> np.dtype[Any]:
     return found
 
 
+def sizes(op: str, least: int = 1, **given: Any) -> None:
+    """ValueError unless all that is given is integers, not below ``least``."""
+    for name, value in given.items():
+        if not isinstance(value, (int, np.integer)) or value < least:
+            raise ValueError(f"{op}: {name} must be an integer of at least {least}, got {value!r}")
+
+
 class Parameter(Tensor):
     """A leaf that requires grad and that a :class:`Module` finds among its attributes.   (``torch.nn.Parameter``)
 
@@ -57,8 +64,11 @@ class Parameter(Tensor):
 
     __slots__ = ()
 
-    def __init__(self, data: Any, dtype: DType = None, requires_grad: bool = True) -> None:
-        made = tensor(data, dtype, requires_grad)
+    def __init__(self, data: Any, dtype: DType | bool = None, requires_grad: bool = True) -> None:
+        if isinstance(dtype, bool):  # PyTorch's second argument
+            made = tensor(data, None, dtype)
+        else:
+            made = tensor(data, dtype, requires_grad)
         self._data, self._node = made._data, made._node
 
 
@@ -73,10 +83,13 @@ def convert(t: Tensor, dtype: np.dtype[Any]) -> None:
 def as_input(x: Any, dtype: np.dtype[Any], op: str) -> Tensor:
     """``x`` as a tensor in the dtype of the parameters that it meets."""
     if not isinstance(x, TensorBase):
-        array = np.asarray(x)
+        array = asarray(x)
         if array.dtype.kind not in "biuf":
-            raise TypeError(f"{op}: expected an array or a tensor of real numbers, got {type(x).__name__}")
+            found = f"{array.dtype} numbers" if array.dtype.kind == "c" else type(x).__name__
+            raise TypeError(f"{op}: expected an array or a tensor of real numbers, got {found}")
         return wrap(array if array.dtype == dtype else array.astype(dtype), None)  # type: ignore[no-any-return]
     if x.dtype == dtype:  # type: ignore[attr-defined]
         return x  # type: ignore[return-value]
+    if x.dtype.kind == "c":  # type: ignore[attr-defined]
+        raise TypeError(f"{op}: expected real numbers, got a tensor of complex ones; take x.real, or abs(x)")
     return x.astype(dtype)  # type: ignore[attr-defined, no-any-return]

@@ -19,11 +19,16 @@ __all__ = [
 
 class _MaxPool(Module):
     def __init__(
-        self, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
-    ) -> None:
+        self, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, return_indices: bool = False,
+        ceil_mode: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
+        self.return_indices = return_indices
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.padding, self.dilation, self.ceil_mode = padding, dilation, ceil_mode
+
+    def _arguments(self) -> tuple[Any, ...]:
+        return self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
 
     def extra_repr(self) -> str:
         """The arguments."""
@@ -41,9 +46,9 @@ class MaxPool1d(_MaxPool):
     tensor([[3., 4.]])
     """
 
-    def forward(self, x: Operand) -> Tensor:
+    def forward(self, x: Operand) -> Any:
         """x (N, C, L) → (N, C, L')."""
-        return pooling.max_pool1d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+        return pooling.max_pool1d(x, *self._arguments())
 
 
 class MaxPool2d(_MaxPool):
@@ -54,9 +59,9 @@ class MaxPool2d(_MaxPool):
     (5, 3, 4, 4)
     """
 
-    def forward(self, x: Operand) -> Tensor:
+    def forward(self, x: Operand) -> Any:
         """x (N, C, H, W) → (N, C, H', W')."""
-        return pooling.max_pool2d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+        return pooling.max_pool2d(x, *self._arguments())
 
 
 class AvgPool1d(Module):

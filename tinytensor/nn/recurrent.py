@@ -6,16 +6,18 @@ One primitive for each layer and direction: :mod:`tinytensor.ops.recurrent`.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from tinytensor import creation
+from tinytensor.inplace import updating
 from tinytensor.nn import functional
 from tinytensor.nn.module import Module
-from tinytensor.nn.parameter import Parameter, as_input, floating
+from tinytensor.nn.parameter import Parameter, as_input, floating, sizes
 from tinytensor.ops import recurrent
-from tinytensor.primitive import TensorBase, wrap
+from tinytensor.primitive import Deferred, TensorBase, asarray, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -24,44 +26,51 @@ if TYPE_CHECKING:
 __all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell"]
 
 
-def _sizes(op: str, **sizes: Any) -> None:
-    for name, value in sizes.items():
-        if not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{op}: {name} must be an integer of at least 1, got {value!r}")
-
-
 class _Weights(Module):
     """What layers and cells share: the weights of gates, drawn from U(−1/√H, 1/√H)."""
 
     gates: ClassVar[int] = 1
     states: ClassVar[int] = 1
 
-    def _draw(self, suffix: str, n_in: int, hidden: int, bias: bool, kind: Any, draw: Any) -> None:
-        bound, rows = 1 / math.sqrt(hidden), self.gates * hidden
-        shapes: list[tuple[str, tuple[int, ...]]] = [("weight_ih", (rows, n_in)), ("weight_hh", (rows, hidden))]
-        if bias:
-            shapes += [("bias_ih", (rows,)), ("bias_hh", (rows,))]
-        for name, shape in shapes:
-            setattr(self, name + suffix, Parameter(draw.uniform(-bound, bound, shape), kind))
+    hidden_size: int
+    bias: bool
+    proj_size = 0
 
-    def _of(self, suffix: str, bias: bool) -> list[Any]:
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh") if bias else ("weight_ih", "weight_hh")
+    def _make(self, suffix: str, n_in: int, kind: Any) -> None:
+        rows, out = self.gates * self.hidden_size, self.proj_size or self.hidden_size
+        shapes: list[tuple[str, tuple[int, ...]]] = [("weight_ih", (rows, n_in)), ("weight_hh", (rows, out))]
+        if self.bias:
+            shapes += [("bias_ih", (rows,)), ("bias_hh", (rows,))]
+        if self.proj_size:
+            shapes += [("weight_hr", (out, self.hidden_size))]
+        for name, shape in shapes:
+            setattr(self, name + suffix, Parameter(np.empty(shape, kind)))
+
+    def reset_parameters(self, rng: creation.Generator | None = None) -> None:
+        """Draw all weights anew."""
+        bound, draw = 1 / math.sqrt(self.hidden_size), (rng or creation.default_rng()).numpy
+        for parameter in self.parameters():
+            updating(parameter)[...] = draw.uniform(-bound, bound, parameter.shape)
+
+    def _of(self, suffix: str) -> list[Any]:
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh") if self.bias else ("weight_ih", "weight_hh")
         return [getattr(self, name + suffix) for name in names] + [None] * (4 - len(names))
 
     def _step(self, x: Any, states: Any, weights: Any, mask: Any, reverse: bool) -> tuple[Any, ...]:
         """Outputs and last states of one layer in one direction."""
         raise NotImplementedError
 
-    def _given(self, hx: Any, shape: tuple[int, ...], dtype: Any) -> list[Any]:
-        """The first states, checked and in the right dtype; zeros if none are given."""
+    def _given(self, hx: Any, lead: tuple[int, ...], dtype: Any) -> list[Any]:
+        """The first states, checked and in the right dtype; zeros if none are given. ``lead``: their axes but the last."""
         op, n = type(self).__name__, self.states
+        shapes = [(*lead, self.proj_size or self.hidden_size), (*lead, self.hidden_size)][:n]
         if hx is None:
-            return [wrap(np.zeros(shape, dtype), None)] * n
+            return [wrap(np.zeros(shape, dtype), None) for shape in shapes]
         given = tuple(hx) if n > 1 and isinstance(hx, (tuple, list)) else (hx,)
         if len(given) != n:
             raise TypeError(f"{op}: the first states are a pair (h, c), got {type(hx).__name__}")
         states = [as_input(state, dtype, op) for state in given]
-        for name, state in zip("hc", states, strict=False):
+        for name, state, shape in zip("hc", states, shapes, strict=False):
             if state.shape != shape:
                 raise ValueError(f"{op}: expected a first state {name} of shape {shape}, got {state.shape}")
         return states
@@ -75,18 +84,22 @@ class _Recurrent(_Weights):
     ) -> None:  # fmt: skip
         super().__init__()
         op = type(self).__name__
-        _sizes(op, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
-        if proj_size:
-            raise NotImplementedError(f"{op}: proj_size is not supported; put an nn.Linear after the layer")
+        sizes(op, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+        if proj_size and (self.states == 1 or not 0 < proj_size < hidden_size):
+            raise ValueError(f"{op}: proj_size is an LSTM's, and smaller than hidden_size, got {proj_size}")
         if not 0 <= dropout <= 1:
             raise ValueError(f"{op}: dropout is a probability between 0 and 1, got {dropout!r}")
         self.input_size, self.hidden_size, self.num_layers, self.bias = input_size, hidden_size, num_layers, bias
         self.batch_first, self.dropout, self.bidirectional = batch_first, float(dropout), bidirectional
-        kind, draw = floating(dtype), (rng or creation.default_rng()).numpy
+        self.proj_size, self.rng = proj_size, rng
         for layer in range(num_layers):
-            n_in = hidden_size * (1 + bidirectional) if layer else input_size
+            n_in = (proj_size or hidden_size) * (1 + bidirectional) if layer else input_size
             for suffix in self._suffixes(layer):
-                self._draw(suffix, n_in, hidden_size, bias, kind, draw)
+                self._make(suffix, n_in, floating(dtype))
+        self.reset_parameters(rng)
+
+    def flatten_parameters(self) -> None:
+        """Nothing: what PyTorch's programs call for the sake of GPUs."""
 
     def _suffixes(self, layer: int) -> list[str]:
         return [f"_l{layer}", f"_l{layer}_reverse"] if self.bidirectional else [f"_l{layer}"]
@@ -109,8 +122,7 @@ class _Recurrent(_Weights):
         elif swapped:
             x = x.swapaxes(0, 1)
         count = self.num_layers * (1 + self.bidirectional)
-        own = (count, self.hidden_size) if single else (count, x.shape[1], self.hidden_size)
-        states = self._given(hx, own, x.dtype)
+        states = self._given(hx, (count,) if single else (count, x.shape[1]), x.dtype)
         if single:
             states = [state[:, None] for state in states]
         mask = _mask(lengths, x.shape[0], x.shape[1], op)
@@ -127,11 +139,11 @@ class _Recurrent(_Weights):
         k = 0
         for layer in range(self.num_layers):
             if layer and self.dropout and self.training:
-                y = functional.dropout(y, self.dropout)
+                y = functional.dropout(y, self.dropout, rng=self.rng)
             outs = []
             for reverse, suffix in enumerate(self._suffixes(layer)):
                 first = [state[k] for state in states]
-                out, *last = self._step(y, first, self._of(suffix, self.bias), mask, bool(reverse))
+                out, *last = self._step(y, first, self._of(suffix), mask, bool(reverse))
                 outs.append(out)
                 for end, state in zip(ends, last, strict=True):
                     end.append(state)
@@ -141,7 +153,9 @@ class _Recurrent(_Weights):
 
     def extra_repr(self) -> str:
         """The sizes, and the options that are not the default."""
-        options = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+        options = {
+            "proj_size": 0, "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False
+        }  # fmt: skip
         other = [f"{name}={value}" for name in options if (value := getattr(self, name)) != options[name]]
         return ", ".join([str(self.input_size), str(self.hidden_size), *other])
 
@@ -150,8 +164,12 @@ def _mask(lengths: Any, steps: int, batch: int, op: str) -> Any:
     """Which steps exist, (T, N, 1)."""
     if lengths is None:
         return None
-    found = np.asarray(lengths._data if isinstance(lengths, TensorBase) else lengths)
-    if found.shape != (batch,) or found.dtype.kind not in "iu" or found.min() < 1 or found.max() > steps:
+    found: Any = lengths if isinstance(lengths, TensorBase) else asarray(lengths)
+    good = found.shape == (batch,) and found.dtype.kind in "iu"
+    with suppress(Deferred):  # numbers that are not known yet, of a model that is being exported
+        found = found._data if isinstance(found, TensorBase) else found
+        good = bool(good and found.min() >= 1 and found.max() <= steps)
+    if not good:
         raise ValueError(f"{op}: lengths are {batch} integers from 1 to {steps}, got {lengths!r:.60}")
     return (np.arange(steps)[:, None] < found)[..., None]
 
@@ -187,7 +205,8 @@ class LSTM(_Recurrent):
     """c′ = f c + i g, h′ = o tanh c′ with gates of x and h, step by step.   (``torch.nn.LSTM``)
 
     Parameters as in :class:`RNN`, of 4H rows, in the order i, f, g, o. Returns the outputs and the pair (h, c) of last
-    states. ``proj_size`` is not supported. Hochreiter and Schmidhuber, Long Short-Term Memory, 1997.
+    states. ``proj_size`` P: h is W_hr (o tanh c) of P numbers, step by step in Python, weights weight_hr_l0 (P, H), and so on.
+    Hochreiter and Schmidhuber, Long Short-Term Memory, 1997.
 
     >>> import tinytensor as tt
     >>> y, (h, c) = tt.nn.LSTM(3, 4, bidirectional=True)(tt.ones((5, 2, 3)), lengths=[5, 2])
@@ -197,8 +216,12 @@ class LSTM(_Recurrent):
 
     gates, states = 4, 2
 
+    def _of(self, suffix: str) -> list[Any]:
+        return super()._of(suffix) + ([getattr(self, "weight_hr" + suffix)] if self.proj_size else [])
+
     def _step(self, x: Any, states: Any, weights: Any, mask: Any, reverse: bool) -> tuple[Any, ...]:
-        return recurrent.lstm(*[x, *states, *weights, mask, reverse])
+        layer: Any = recurrent.projected_lstm if self.proj_size else recurrent.lstm
+        return layer(*[x, *states, *weights, mask, reverse])  # type: ignore[no-any-return]
 
 
 class GRU(_Recurrent):
@@ -228,9 +251,10 @@ class _Cell(_Weights):
         rng: creation.Generator | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        _sizes(type(self).__name__, input_size=input_size, hidden_size=hidden_size)
+        sizes(type(self).__name__, input_size=input_size, hidden_size=hidden_size)
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
-        self._draw("", input_size, hidden_size, bias, floating(dtype), (rng or creation.default_rng()).numpy)
+        self._make("", input_size, floating(dtype))
+        self.reset_parameters(rng)
 
     def forward(self, x: Operand, hx: Any = None) -> Any:
         """One step: x (N, in) or (in,) and states (N, H) or (H,), zeros by default, to the next states."""
@@ -238,11 +262,11 @@ class _Cell(_Weights):
         x = as_input(x, self.weight_ih.dtype, op)  # type: ignore[attr-defined]
         if x.ndim not in (1, 2) or x.shape[-1] != self.input_size:
             raise ValueError(f"{op}: expected an input (N, {self.input_size}) or ({self.input_size},), got {x.shape}")
-        states = self._given(hx, (*x.shape[:-1], self.hidden_size), x.dtype)
+        states = self._given(hx, x.shape[:-1], x.dtype)
         single = x.ndim == 1
         if single:
             x, states = x[None], [state[None] for state in states]
-        _, *new = self._step(x[None], states, self._of("", self.bias), None, False)
+        _, *new = self._step(x[None], states, self._of(""), None, False)
         if single:
             new = [state[0] for state in new]
         return new[0] if len(new) == 1 else tuple(new)
@@ -271,6 +295,10 @@ class RNNCell(_Cell):
 
     def _step(self, x: Any, states: Any, weights: Any, mask: Any, reverse: bool) -> tuple[Any, ...]:
         return recurrent.rnn(*[x, *states, *weights, mask, reverse, self.nonlinearity])
+
+    def extra_repr(self) -> str:
+        """The sizes, and the nonlinearity if it is not tanh."""
+        return super().extra_repr() + ("" if self.nonlinearity == "tanh" else f", nonlinearity={self.nonlinearity}")
 
 
 class LSTMCell(_Cell):

@@ -26,6 +26,8 @@ class Layer(NamedTuple):
 
 def _shape_of(out: Any) -> Any:
     """The shape of an output, of several of them a tuple."""
+    if isinstance(out, dict):
+        out = tuple(out.values())
     if isinstance(out, (tuple, list)):
         return tuple([_shape_of(part) for part in out])
     return out.shape if hasattr(out, "shape") else None
@@ -45,17 +47,29 @@ def _own_parameters(module: Any) -> list[Any]:
     ]
 
 
-def _multiplies(module: Any, shape: Any) -> int:
-    """Each output of a linear map or a convolution is a sum of as many products as its weight has for one channel."""
-    weight = getattr(module, "weight", None)
-    if weight is None or shape is None or not all(isinstance(n, int) for n in shape):
-        return 0
-    kind = type(module).__name__
-    if kind == "Linear":
-        return int(math.prod(shape) * weight.shape[1])
-    if kind.startswith("Conv") and "Transpose" not in kind:
-        return int(math.prod(shape) * math.prod(weight.shape[1:]))
-    return 0
+def _multiplies(module: Any, ins: Any, out: Any) -> int:
+    """How many products of numbers one call takes: each weight of a linear map, times how often it is used."""
+    kinds = {kind.__name__ for kind in type(module).__mro__ if kind.__module__.startswith("tinytensor.nn.")}
+    weight: Any = getattr(module, "weight", None)
+    products: Any = 0
+    if kinds & {"_Recurrent", "_Cell"}:  # the matrices of all layers and directions, at every step
+        matrices = sum(p.size for p in _own_parameters(module) if p.ndim == 2)
+        products = math.prod(_first_shape(out)[:-1]) * matrices
+    elif "MultiheadAttention" in kinds and len(ins) >= 3:  # given by position, as the hook sees them
+        query, key, value = ins[:3]
+        steps = key[0] if len(key) == 2 or not module.batch_first else key[1]
+        products = module.embed_dim * sum(map(math.prod, (query, key, value))) + 2 * steps * math.prod(query)
+    elif "Linear" in kinds:
+        products = math.prod(out) * weight.shape[1]
+    elif kinds & {"ConvTranspose1d", "ConvTranspose2d"} and ins:
+        products = math.prod(ins[0]) * math.prod(weight.shape[1:])
+    elif kinds & {"Conv1d", "Conv2d"}:
+        products = math.prod(out) * math.prod(weight.shape[1:])
+    return int(products)
+
+
+def _first_shape(shape: Any) -> Any:
+    return shape if not shape or isinstance(shape[0], int) else _first_shape(shape[0])
 
 
 def _size(n: int) -> str:
@@ -67,32 +81,35 @@ def _size(n: int) -> str:
 
 
 def _inputs(model: Any, example: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The inputs themselves, or zeros of a shape, in the dtype of the parameters."""
+    """The inputs themselves, or zeros of a shape, in the dtype of the parameters, or integers for an embedding."""
     (first, *more) = example
     if more or not (
         isinstance(first, (tuple, list)) and first and all(isinstance(n, (int, np.integer)) for n in first)
     ):
         return example
     dtype = next((p.dtype for p in model.parameters()), np.dtype(np.float32))
+    first_with_parameters = next((m for m in model.modules() if _own_parameters(m)), None)
+    if type(first_with_parameters).__name__ == "Embedding":
+        dtype = np.dtype(np.int64)
     return (wrap(np.zeros(tuple(first), dtype), None),)
 
 
 def _run(model: Any, modules: list[tuple[str, Any]], example: tuple[Any, ...]) -> dict[int, list[Any]]:
-    """The shapes that each module's calls return, by the module's id."""
+    """The shapes that each module's calls get and return, by the module's id."""
     outputs: dict[int, list[Any]] = {}
 
     def note(module: Any, inputs: Any, out: Any) -> None:
-        outputs.setdefault(id(module), []).append(_shape_of(out))
+        outputs.setdefault(id(module), []).append((_shape_of(inputs), _shape_of(out)))
 
     modes = [(module, module.training) for _, module in modules]
-    removers = [module.register_forward_hook(note) for _, module in modules]
+    handles = [module.register_forward_hook(note) for _, module in modules]
     try:
         model.eval()
         with no_grad():
             model(*_inputs(model, example))
     finally:
-        for remove in removers:
-            remove()
+        for handle in handles:
+            handle.remove()
         for module, mode in modes:
             module.training = mode
     return outputs
@@ -118,8 +135,8 @@ class Summary:
             seen |= {id(p) for p in own}
             calls = outputs.get(id(module), [])
             leaf = not any(True for _ in module.children())
-            self.numbers += sum(map(_numbers, calls)) if leaf else 0
-            last, products = calls[-1] if calls else None, sum(_multiplies(module, shape) for shape in calls)
+            self.numbers += sum(_numbers(out) for _, out in calls) if leaf else 0
+            last, products = calls[-1][1] if calls else None, sum(_multiplies(module, *call) for call in calls)
             self.layers.append(Layer(name, type(module).__name__, last, sum(p.size for p in own), products, leaf))
         every = list(model.parameters())
         self.parameters = sum(p.size for p in every)
@@ -134,7 +151,7 @@ class Summary:
             (
                 layer.name, layer.kind, "" if layer.output is None else str(layer.output),
                 f"{layer.parameters:,}" if layer.leaf or layer.parameters else "",
-                f"{layer.multiplies:,}" if layer.leaf else "",
+                f"{layer.multiplies:,}" if layer.multiplies or (layer.leaf and layer.output is not None) else "",
             )
             for layer in self.layers
         ]  # fmt: skip

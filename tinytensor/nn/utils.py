@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from tinytensor.nn.parameter import Parameter
 from tinytensor.ops import elementwise as el
 from tinytensor.ops import joining, reductions
 from tinytensor.ops import shape as shapes
-from tinytensor.primitive import TensorBase
+from tinytensor.primitive import TensorBase, asarray
 from tinytensor.tensor import Tensor
 
 __all__ = [
@@ -28,41 +29,88 @@ M = TypeVar("M", bound=Module)
 # ----------------------------------------------------------------------------------------------------------- clipping
 
 
-def _gradients(parameters: Any, op: str) -> list[Any]:
-    """The gradients that are there, as arrays to be written into."""
+#: Elements that are gathered at a time: in float64 they stay in the processor's cache.
+_BLOCK = 1 << 15
+
+
+def _parameters(parameters: Any, op: str) -> list[Any]:
+    """The parameters, if that is what they are."""
+    if not isinstance(parameters, (TensorBase, Iterable)):
+        raise TypeError(f"{op}: expected parameters, got {type(parameters).__name__}; pass model.parameters()")
     each: list[Any] = [parameters] if isinstance(parameters, TensorBase) else list(parameters)
     for p in each:
         if not isinstance(p, Tensor):
             raise TypeError(f"{op}: expected parameters, got {type(p).__name__}; pass model.parameters()")
-    if not each:
+    return each
+
+
+def _gradients(parameters: list[Any], op: str) -> list[Any]:
+    """The gradients that are there, as arrays to be written into."""
+    if not parameters:
         warnings.warn(
             f"{op}: no parameters were given (a generator that was used up?); nothing is clipped", stacklevel=3
         )
-    return [p.grad for p in each if p.grad is not None]
+    return [g for p in parameters if (g := p.grad) is not None]
 
 
-def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: bool = False) -> float:
+def _number(op: str, name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{op}: {name} must be a number, got {value!r:.60}") from None
+
+
+def _rows(arrays: Iterable[Any]) -> Iterator[Any]:
+    """All elements, in rows of float64 (or complex128): many small arrays are one row, a large one is several."""
+    row: list[Any] = []
+    count = 0
+    for a in arrays:
+        if a.size > _BLOCK:
+            flat = a.reshape(-1)
+            yield from (flat[i : i + _BLOCK].astype(_wide(a), copy=False) for i in range(0, a.size, _BLOCK))
+            continue
+        if row and (count + a.size > _BLOCK or a.dtype is not row[0].dtype):
+            yield np.concatenate(row, axis=None, dtype=_wide(row[0]))
+            row, count = [], 0
+        row.append(a)
+        count += a.size
+    if row:
+        yield np.concatenate(row, axis=None, dtype=_wide(row[0]))
+
+
+def _wide(a: Any) -> Any:
+    return np.promote_types(a.dtype, np.float64)
+
+
+def get_total_norm(
+    tensors: Any, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None
+) -> float:
     """(Σ |x|ᵖ)^(1/p) over all elements of all arrays or tensors, max |x| for ``inf``.   (``torch.nn.utils.get_total_norm``)
 
     Sums are taken in float64, so that many float32 gradients add up. Raises RuntimeError with ``error_if_nonfinite`` if the
-    norm is NaN or inf.
+    norm is NaN or inf. ``foreach``, here and below, is PyTorch's and has no meaning.
 
     >>> import numpy as np, tinytensor as tt
     >>> tt.nn.utils.get_total_norm([np.array([3.0]), np.array([[4.0]])])
     5.0
     """
+    if not isinstance(tensors, (TensorBase, Iterable)):
+        raise TypeError(f"get_total_norm: expected arrays or tensors, got {type(tensors).__name__}")
     each = [tensors] if isinstance(tensors, (TensorBase, np.ndarray)) else list(tensors)
-    arrays = [t._data if isinstance(t, TensorBase) else np.asarray(t) for t in each]
-    p = float(norm_type)
+    arrays = [t if type(t) is np.ndarray else t._data if isinstance(t, TensorBase) else np.asarray(t) for t in each]
+    for a in arrays:
+        if a.dtype.kind not in "biufc":
+            raise TypeError(f"get_total_norm: expected arrays or tensors of numbers, got one of {a.dtype}")
+    p = _number("get_total_norm", "norm_type", norm_type)
     with np.errstate(all="ignore"):
         if p == np.inf:
-            norm = float(np.max([np.abs(a).max(initial=0.0) for a in arrays], initial=0.0))
+            norm = _largest(arrays)
         elif p == 2.0:
-            norm = float(sum(np.vdot(a, a).real if a.dtype == np.float64 else _square(a) for a in arrays)) ** 0.5
+            norm = sum(float(np.vdot(row, row).real) for row in _rows(arrays)) ** 0.5
             if norm in (0.0, np.inf):  # squares under- or overflowed, perhaps
                 norm = _scaled_norm(arrays)
         else:
-            norms = [np.linalg.norm(a.reshape(-1).astype(np.promote_types(a.dtype, np.float64)), p) for a in arrays]
+            norms = [np.linalg.norm(a.reshape(-1).astype(_wide(a)), p) for a in arrays]
             norm = float(np.linalg.norm(norms, p)) if norms else 0.0
     if error_if_nonfinite and not np.isfinite(norm):
         raise RuntimeError(
@@ -72,19 +120,18 @@ def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: boo
     return norm
 
 
-def _square(a: Any) -> Any:
-    wide = a.astype(np.promote_types(a.dtype, np.float64))
-    return np.vdot(wide, wide).real
+def _largest(arrays: list[Any]) -> float:
+    return float(np.max([np.abs(row).max(initial=0.0) for row in _rows(arrays)], initial=0.0))
 
 
 def _scaled_norm(arrays: list[Any]) -> float:
-    largest = float(np.max([np.abs(a).max(initial=0.0) for a in arrays], initial=0.0))
+    largest = _largest(arrays)
     if largest in (0.0, np.inf) or np.isnan(largest):
         return largest
-    return float(largest * sum(_square(a / largest) for a in arrays) ** 0.5)
+    return largest * math.sqrt(sum(float(np.vdot(row, row).real) for row in (r / largest for r in _rows(arrays))))
 
 
-def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: float) -> None:
+def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: float, foreach: bool | None = None) -> None:
     """Gradients times min(1, max_norm / (total_norm + 10⁻⁶)), in place.   (``torch.nn.utils.clip_grads_with_norm_``)
 
     >>> import numpy as np, tinytensor as tt
@@ -94,14 +141,20 @@ def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: float) -
     >>> w.grad.round(3)
     array([1.5, 2. ])
     """
-    factor = float(max_norm) / (float(total_norm) + 1e-6)
+    op = "clip_grads_with_norm_"
+    factor = _number(op, "max_norm", max_norm) / (_number(op, "total_norm", total_norm) + 1e-6)
+    each = _parameters(parameters, op)
     if not factor >= 1.0:
-        for g in _gradients(parameters, "clip_grads_with_norm_"):
-            g *= factor
+        for g in _gradients(each, op):
+            np.multiply(g, np.array(factor, g.real.dtype), g)  # in place: gathering and scattering takes longer
 
 
 def clip_grad_norm_(
-    parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
+    parameters: Any,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> float:
     """Scale all gradients, in place, so that their norm is at most ``max_norm``; returns the norm that they had.
 
@@ -117,16 +170,16 @@ def clip_grad_norm_(
     >>> w.grad.round(3)
     array([0.6, 0.8])
     """
-    parameters = [parameters] if isinstance(parameters, TensorBase) else list(parameters)
-    if not float(max_norm) >= 0:
+    each = _parameters(parameters, "clip_grad_norm_")
+    if not _number("clip_grad_norm_", "max_norm", max_norm) >= 0:
         raise ValueError(f"clip_grad_norm_: max_norm must not be negative, got {max_norm}")
-    norm = get_total_norm(_gradients(parameters, "clip_grad_norm_"), norm_type, error_if_nonfinite)
-    if parameters:
-        clip_grads_with_norm_(parameters, max_norm, norm)
+    norm = get_total_norm(_gradients(each, "clip_grad_norm_"), norm_type, error_if_nonfinite)
+    if each:
+        clip_grads_with_norm_(each, max_norm, norm)
     return norm
 
 
-def clip_grad_value_(parameters: Any, clip_value: float) -> None:
+def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = None) -> None:
     """Clip each element of the gradients to [−clip_value, clip_value], in place.   (``torch.nn.utils.clip_grad_value_``)
 
     >>> import tinytensor as tt
@@ -136,10 +189,10 @@ def clip_grad_value_(parameters: Any, clip_value: float) -> None:
     >>> w.grad
     array([ 0.5, -1. ])
     """
-    limit = float(clip_value)
+    limit = _number("clip_grad_value_", "clip_value", clip_value)
     if not limit >= 0:
         raise ValueError(f"clip_grad_value_: clip_value must not be negative, got {clip_value}")
-    grads = _gradients(parameters, "clip_grad_value_")
+    grads = _gradients(_parameters(parameters, "clip_grad_value_"), "clip_grad_value_")
     if any(g.dtype.kind == "c" for g in grads):
         raise TypeError("clip_grad_value_: complex gradients have no order; use clip_grad_norm_")
     for g in grads:
@@ -158,7 +211,7 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     >>> tt.nn.utils.parameters_to_vector([tt.tensor([[1.0, 2.0]]), tt.tensor(3.0)])
     tensor([1., 2., 3.])
     """
-    pieces = [shapes.reshape(p, -1) for p in parameters]
+    pieces = [shapes.reshape(p, -1) for p in _parameters(parameters, "parameters_to_vector")]
     if not pieces:
         raise ValueError("parameters_to_vector: expected parameters, got none; pass model.parameters()")
     return joining.concatenate(pieces)
@@ -176,8 +229,8 @@ def vector_to_parameters(vec: Any, parameters: Iterable[Tensor]) -> None:
     >>> layer.bias
     parameter([3.], dtype=float32, requires_grad=True)
     """
-    array = vec._data if isinstance(vec, TensorBase) else np.asarray(vec)
-    each = list(parameters)
+    array = vec._data if isinstance(vec, TensorBase) else asarray(vec)
+    each = _parameters(parameters, "vector_to_parameters")
     total = sum(p.size for p in each)
     if array.shape != (total,):
         raise ValueError(
@@ -246,7 +299,7 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
         raise ValueError(f"weight_norm: {type(module).__name__} has no parameter {name!r} of its own, it has {have}")
     if dim is not None and not -weight.ndim <= dim < weight.ndim:
         raise ValueError(f"weight_norm: dim {dim} is not an axis of {name!r}, of shape {weight.shape}")
-    size = np.asarray(_norm(weight.detach(), dim).data)
+    size = asarray(_norm(weight.detach(), dim).data)
     delattr(module, name)
     setattr(module, name + "_g", Parameter(size, weight.dtype))
     setattr(module, name + "_v", weight)

@@ -22,9 +22,9 @@ _UNARY = {
     "transcendental.arctan": "Atan", "transcendental.sinh": "Sinh", "transcendental.cosh": "Cosh",
     "transcendental.arcsinh": "Asinh", "transcendental.arccosh": "Acosh", "transcendental.arctanh": "Atanh",
     "transcendental.tanh": "Tanh", "transcendental.sigmoid": "Sigmoid", "transcendental.softplus": "Softplus",
-    "pieces.abs": "Abs", "pieces.fabs": "Abs", "pieces.sign": "Sign", "pieces.relu": "Relu", "pieces.floor": "Floor",
+    "pieces.abs": "Abs", "pieces.fabs": "Abs", "pieces.sign": "Sign", "pieces.floor": "Floor",
     "pieces.ceil": "Ceil", "pieces.rint": "Round", "activations._softsign": "Softsign",
-    "activations.hardswish": "HardSwish",
+    "activations.hardswish": "HardSwish", "special.erf": "Erf",
 }  # fmt: skip
 _BINARY = {
     "elementwise.add": "Add", "elementwise.subtract": "Sub", "elementwise.multiply": "Mul", "elementwise.divide": "Div",
@@ -35,7 +35,7 @@ _COMPARE = {
     "equal": "Equal", "less": "Less", "less_equal": "LessOrEqual", "greater": "Greater",
     "greater_equal": "GreaterOrEqual",
 }  # fmt: skip
-_LOGIC = {"logical_and": "And", "logical_or": "Or", "logical_xor": "Xor"}
+_LOGIC = {"and": "And", "or": "Or", "xor": "Xor"}
 
 
 def inputs(g: Graph, step: Step, n: int | None = None) -> list[str]:
@@ -71,6 +71,19 @@ def _logic(kind: str) -> Emitter:
     return lambda g, step: g(kind, *[g.value(x, bool) for x in step.args[:2]])
 
 
+def _bitwise(kind: str) -> Emitter:
+    """Of booleans, which most masks are; of integers, the operation on their bits."""
+
+    def emit(g: Graph, step: Step) -> Any:
+        if step.out.dtype == bool:
+            return _logic(kind)(g, step)
+        if g.opset < 18:
+            raise NotImplementedError("integers before opset=18")
+        return g(f"Bitwise{kind}", *inputs(g, step, 2))
+
+    return emit
+
+
 for _key, _kind in _UNARY.items():
     EMITTERS[f"tinytensor.ops.{_key}"] = _unary(_kind)
 for _key, _kind in _BINARY.items():
@@ -78,7 +91,8 @@ for _key, _kind in _BINARY.items():
 for _key, _kind in _COMPARE.items():
     EMITTERS[f"numpy.{_key}"] = _comparison(_kind)
 for _key, _kind in _LOGIC.items():
-    EMITTERS[f"numpy.{_key}"] = _logic(_kind)
+    EMITTERS[f"numpy.logical_{_key}"] = _logic(_kind)
+    EMITTERS[f"numpy.bitwise_{_key}"] = _bitwise(_kind)
 
 
 @emits("numpy.not_equal")
@@ -88,6 +102,8 @@ def _not_equal(g: Graph, step: Step) -> Any:
 
 @emits("numpy.logical_not", "numpy.invert")
 def _not(g: Graph, step: Step) -> Any:
+    if step.out.dtype != bool:
+        raise NotImplementedError("integers; use -x - 1")
     return g("Not", g.value(step.args[0], bool))
 
 
@@ -110,20 +126,42 @@ def _square(g: Graph, step: Step) -> Any:
     return g("Mul", x, x)
 
 
+@emits("numpy.isinf", "numpy.isposinf", "numpy.isneginf")
+def _isinf(g: Graph, step: Step) -> Any:
+    sides = {"detect_positive": int(step.name != "isneginf"), "detect_negative": int(step.name != "isposinf")}
+    return g("IsInf", step.args[0], **sides)
+
+
+@emits("numpy.isfinite")
+def _isfinite(g: Graph, step: Step) -> Any:
+    return g("Not", g("Or", g("IsNaN", step.args[0]), g("IsInf", step.args[0])))
+
+
 @emits("ops.elementwise.floor_divide")
 def _floor_divide(g: Graph, step: Step) -> Any:
-    return g("Floor", g("Div", *inputs(g, step, 2)))
+    x, y = inputs(g, step, 2)
+    if step.out.dtype.kind != "f":  # ONNX rounds the quotients of integers towards 0
+        return g("Div", g("Sub", x, g("Mod", x, y)), y)
+    return g("Floor", g("Div", x, y))
 
 
 @emits("ops.elementwise.remainder")
 def _remainder(g: Graph, step: Step) -> Any:
     x, y = inputs(g, step, 2)
+    if step.out.dtype.kind != "f":
+        return g("Mod", x, y)
     return g("Sub", x, g("Mul", y, g("Floor", g("Div", x, y))))
 
 
 @emits("ops.elementwise.fmod")
 def _fmod(g: Graph, step: Step) -> Any:
     return g("Mod", *inputs(g, step, 2), fmod=1)
+
+
+@emits("ops.pieces.relu")
+def _relu(g: Graph, step: Step) -> Any:
+    (x,) = inputs(g, step)
+    return g("Relu", x) if step.out.dtype.kind == "f" else g("Max", x, g.number(0, step.out.dtype))
 
 
 @emits("ops.pieces.trunc")
@@ -145,11 +183,68 @@ def _hypot(g: Graph, step: Step) -> Any:
     return g("Sqrt", g("Add", g("Mul", x, x), g("Mul", y, y)))
 
 
-@emits("ops.transcendental.logaddexp")
+@emits("ops.transcendental.logaddexp", "ops.transcendental.logaddexp2")
 def _logaddexp(g: Graph, step: Step) -> Any:
-    """max(x, y) + ln(1 + e^−|x − y|)."""
+    """max(x, y) + ln(1 + e^−|x − y|); the same with powers and logarithms of base 2."""
     x, y = inputs(g, step)
-    return g("Add", g("Max", x, y), g("Softplus", g("Neg", g("Abs", g("Sub", x, y)))))
+    unit = g.number(math.log(2) if step.name == "logaddexp2" else 1, step.out.dtype)
+    apart = g("Mul", g("Abs", g("Sub", x, y)), unit)
+    return g("Add", g("Max", x, y), g("Div", g("Softplus", g("Neg", apart)), unit))
+
+
+@emits("ops.transcendental.arctan2")
+def _arctan2(g: Graph, step: Step) -> Any:
+    """The angle of the slope y/x; on the left side half a turn away, and 0 at the origin."""
+    dtype = step.out.dtype
+    (y, x), zero = inputs(g, step), g.number(0, step.out.dtype)
+    half = g("Where", g("Less", y, zero), g.number(-math.pi, dtype), g.number(math.pi, dtype))
+    angle = g("Add", g("Atan", g("Div", y, x)), g("Where", g("Less", x, zero), half, zero))
+    return g("Where", g("And", g("Equal", x, zero), g("Equal", y, zero)), zero, angle)
+
+
+@emits("ops.pieces.copysign")
+def _copysign(g: Graph, step: Step) -> Any:
+    """|x|, negative where y or 1/y is: −0 has a sign."""
+    (x, y), zero = inputs(g, step), g.number(0, step.out.dtype)
+    size = g("Abs", x)
+    below = g("Or", g("Less", y, zero), g("Less", g("Div", g.number(1, step.out.dtype), y), zero))
+    return g("Where", below, g("Neg", size), size)
+
+
+@emits("ops.elementwise.cbrt")
+def _cbrt(g: Graph, step: Step) -> Any:
+    (x,) = inputs(g, step)
+    return g("Mul", g("Sign", x), g("Pow", g("Abs", x), g.number(1 / 3, step.out.dtype)))
+
+
+@emits("ops.transcendental.sinc")
+def _sinc(g: Graph, step: Step) -> Any:
+    x = g("Mul", *inputs(g, step), g.number(math.pi, step.out.dtype))
+    zero, one = g.number(0, step.out.dtype), g.number(1, step.out.dtype)
+    return g("Where", g("Equal", x, zero), one, g("Div", g("Sin", x), x))
+
+
+@emits("ops.pieces.heaviside")
+def _heaviside(g: Graph, step: Step) -> Any:
+    (x, y), zero = inputs(g, step), g.number(0, step.out.dtype)
+    return g("Where", g("Equal", x, zero), y, g.cast(g("Greater", x, zero), step.out.dtype))
+
+
+@emits("ops.pieces.nan_to_num")
+def _nan_to_num(g: Graph, step: Step) -> Any:
+    x, _, nan, posinf, neginf = step.args
+    dtype = step.out.dtype
+    bounds = [
+        (n if given is None else given)
+        for n, given in zip((np.finfo(dtype).min, np.finfo(dtype).max), (neginf, posinf), strict=True)
+    ]
+    out = g.value(x, dtype)
+    for found, value in (
+        (g("IsNaN", out), nan),
+        *((g("IsInf", out, detect_negative=int(not k), detect_positive=k), bounds[k]) for k in (0, 1)),
+    ):
+        out = g("Where", found, g.value(np.asarray(value, dtype)), out)
+    return out
 
 
 @emits("ops.elementwise._keep")

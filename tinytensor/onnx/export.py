@@ -14,7 +14,7 @@ from tinytensor import __version__
 from tinytensor.graph import no_grad
 from tinytensor.io import check_writable, replacing
 from tinytensor.nn.module import Module
-from tinytensor.onnx import elementwise, layers, sequences, shapes  # noqa: F401  (they fill the table)
+from tinytensor.onnx import elementwise, layers, products, reductions, sequences, shapes  # noqa: F401  (they fill the table)
 from tinytensor.onnx.graph import Graph, NodeOf
 from tinytensor.onnx.program import Size, Step, Symbol, merged
 from tinytensor.onnx.table import EMITTERS
@@ -90,18 +90,24 @@ def to_model(
     library = _onnx(opset)
     arrays = [_example(x, model) for x in (example if isinstance(example, (tuple, list)) else (example,))]
     names = _names(input_names, len(arrays), "input")
+    if not callable(model):
+        raise TypeError(f"onnx.export: expected a module or a function of tensors, got {type(model).__name__}")
     axes = _batch_axes(batch_axis, arrays)
     steps, ins, outs = _traced(model, arrays, axes)
     parameters = dict(_parameters(model))
-    taken = set(names) | set(output_names or ())
+    taken = {*names, *([output_names] if isinstance(output_names, str) else output_names or ())}
     batch = next(((name, a) for name, a in zip(names, axes, strict=True) if a is not None), None)
-    graph = Graph(opset, batch, {id(p): f"parameter.{n}" if n in taken else n for n, p in parameters.items()})
+    graph = Graph(
+        opset, batch, {id(p): f"parameter.{n}" if n in taken else n for n, p in parameters.items()}, frozenset(taken)
+    )
     for symbol, name in zip(ins, names, strict=True):
         symbol.name = name
     for step in steps:
         _emit(graph, step)
     graph.layer = ""
     finals = _names(output_names, len(outs), "output")
+    if both := set(names) & set(finals):
+        raise ValueError(f"onnx.export: {sorted(both)} are names of inputs and of outputs; give others")
     dtypes = [x.dtype for x in outs]
     for x, name in zip(outs, finals, strict=True):
         _name_output(graph, x, name, {*names, *finals})
@@ -141,14 +147,16 @@ def _names(given: Sequence[str] | None, n: int, kind: str) -> list[str]:
     if given is None:
         return [kind] if n == 1 else [f"{kind}_{k}" for k in range(n)]
     names = [given] if isinstance(given, str) else list(given)
-    if len(names) != n or len(set(names)) != n:
+    if len(names) != n or len(set(names)) != n or not all(isinstance(name, str) and name for name in names):
         raise ValueError(f"onnx.export: expected {n} different {kind}_names, got {names}")
     return names
 
 
 def _batch_axes(batch_axis: Any, arrays: list[Any]) -> list[int | None]:
     """The open axis of every input, counted from the front."""
-    axes = [batch_axis] * len(arrays) if batch_axis is None or isinstance(batch_axis, int) else list(batch_axis)
+    axes = list(batch_axis) if isinstance(batch_axis, (tuple, list)) else [batch_axis] * len(arrays)
+    if not all(axis is None or isinstance(axis, (int, np.integer)) for axis in axes):
+        raise TypeError(f"onnx.export: batch_axis is an axis, None, or one of them for each input, got {batch_axis!r}")
     if len(axes) != len(arrays):
         raise ValueError(f"onnx.export: batch_axis names {len(axes)} axes for {len(arrays)} inputs")
     for k, (axis, x) in enumerate(zip(axes, arrays, strict=True)):
@@ -163,35 +171,22 @@ def _batch_axes(batch_axis: Any, arrays: list[Any]) -> list[int | None]:
 
 
 @contextmanager
-def _evaluating(model: Any, log: list[Log]) -> Iterator[None]:
-    """Evaluation mode, and every module, when it is done, puts its name on what it did; then all is as it was."""
-    if not isinstance(model, Module):
-        yield
-        return
-    found = list(model.named_modules())
-    modes = [module.training for _, module in found]
-    names = {id(module): name or type(module).__name__ for name, module in found}
-
-    def done(module: Module, inputs: Any, out: Any) -> None:
-        log[-1].label(names[id(module)])
-
-    removers = [module.register_forward_hook(done) for _, module in found]
+def _evaluating(model: Any) -> Iterator[None]:
+    """Evaluation mode; then all is as it was."""
+    modes = [(module, module.training) for module in model.modules()] if isinstance(model, Module) else []
     try:
-        model.eval()
+        if isinstance(model, Module):
+            model.eval()
         yield
     finally:
-        for remove in removers:
-            remove()
-        for (_, module), mode in zip(found, modes, strict=True):
+        for module, mode in modes:
             if module.training != mode:
                 module.training = mode
 
 
-def _run(model: Any, arrays: list[Any], logs: list[Log]) -> tuple[list[Traced], Any]:
-    log = Log()
-    logs.append(log)
+def _run(model: Any, arrays: list[Any], log: Log) -> tuple[list[Traced], Any]:
     inputs = [Traced(array, log) for array in arrays]
-    with no_grad():
+    with no_grad(), np.errstate(all="ignore"):  # what the example's values do is of no account
         out = model(*inputs)
     found = flatten(out)
     if not any(isinstance(x, Traced) for x in found):
@@ -204,18 +199,45 @@ def _longer(arrays: list[Any], axes: list[int | None], n: int) -> list[Any]:
     return [x if a is None else np.take(x, np.arange(n) % x.shape[a], a) for x, a in zip(arrays, axes, strict=True)]
 
 
-def _traced(model: Any, arrays: list[Any], axes: list[int | None]) -> tuple[list[Step], list[Symbol], list[Any]]:
-    """Two runs, at two sizes of the batch, as one program; one run if there is no batch."""
-    n = max([2, *[x.shape[a] for x, a in zip(arrays, axes, strict=True) if a is not None]])
-    sizes = [n] if all(a is None for a in axes) else [n, n + _MORE]
-    logs: list[Log] = []
+def _checked_run(model: Any, arrays: list[Any], axes: list[int | None], n: int, log: Log) -> tuple[list[Traced], Any]:
+    """A run with n examples; what it raises says where, and whether the number of examples is to blame."""
+    given = {x.shape[a] for x, a in zip(arrays, axes, strict=True) if a is not None}
     try:
-        with _evaluating(model, logs):
-            runs = [_run(model, _longer(arrays, axes, k), logs) for k in sizes]
+        return _run(model, _longer(arrays, axes, n), log)
     except Deferred as error:
-        raise TypeError(str(error)) from None
-    (ins, outs), (ins2, outs2) = runs[0], runs[-1]
-    steps, results, merger = merged(logs[0], logs[-1], (outs, outs2), n, n + _MORE)
+        raise TypeError(f"{str(error).rstrip('.')}{_place(log, error)}.") from None
+    except (ValueError, TypeError, IndexError) as error:
+        if given <= {n}:
+            raise
+        raise ValueError(
+            f"onnx: the batch cannot be left open: with {n} examples in place of {min(given)} the model says: {error}. "
+            "Give what belongs to single examples as inputs of the model, or export it for one size with batch_axis=None."
+        ) from error
+
+
+def _place(log: Log, error: BaseException) -> str:
+    """Where it was raised: the last line that is not this package's, and the layer."""
+    line = layer = ""
+    trace = error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        if not frame.f_globals.get("__name__", "").startswith("tinytensor."):
+            line = f"; see {os.path.basename(frame.f_code.co_filename)}, line {trace.tb_lineno}"
+        layer = log.layer_of(frame) or layer
+        trace = trace.tb_next
+    return line + (f", in layer {layer}" if layer else "")
+
+
+def _traced(model: Any, arrays: list[Any], axes: list[int | None]) -> tuple[list[Step], list[Symbol], list[Any]]:
+    """Two runs as one program: at two sizes of the batch, if there is one; and nothing may differ that does not follow it."""
+    n = max([2, *[x.shape[a] for x, a in zip(arrays, axes, strict=True) if a is not None]])
+    sizes = (n, n if all(a is None for a in axes) else n + _MORE)
+    names = {id(m): name or type(m).__name__ for name, m in model.named_modules()} if isinstance(model, Module) else {}
+    logs = Log(names), Log(names)
+    with _evaluating(model):
+        runs = [_checked_run(model, arrays, axes, k, log) for k, log in zip(sizes, logs, strict=True)]
+    (ins, outs), (ins2, outs2) = runs
+    steps, results, merger = merged(*logs, (outs, outs2), *sizes)
     return steps, [merger.symbol(a, b) for a, b in zip(ins, ins2, strict=True)], list(results)
 
 

@@ -29,13 +29,16 @@ class Graph:
     An input is a name, or anything that :meth:`value` makes one of: a symbol, an array, a tensor.
     """
 
-    def __init__(self, opset: int, batch: tuple[str, int] | None, names: dict[int, str]) -> None:
+    def __init__(
+        self, opset: int, batch: tuple[str, int] | None, names: dict[int, str], taken: frozenset[str] = frozenset()
+    ) -> None:
         self.opset = opset
         self.nodes: list[NodeOf] = []
         self.constants: dict[str, Any] = {}
         self.layer = ""
         self._batch = batch  # an input and its axis, whose length is the size of the batch
         self._names = names  # of parameters, by id
+        self._taken = taken | set(names.values())  # by inputs, outputs and parameters
         self._same: dict[Any, str] = {}
         self._count = 0
 
@@ -53,7 +56,8 @@ class Graph:
 
     def _fresh(self, kind: str) -> str:
         self._count += 1
-        return f"{kind}_{self._count}"
+        name = f"{kind}_{self._count}"
+        return self._fresh(kind) if name in self._taken else name
 
     # --------------------------------------------------------------------------------------------------- constants
 
@@ -64,14 +68,24 @@ class Graph:
                 raise NotImplementedError("this result of an operation with several")
             return x.name if dtype is None or x.dtype == dtype else str(self.cast(x.name, dtype))
         if isinstance(x, Varying):
-            return str(self("Expand", self.value(x.one, dtype), self.sizes(x.shape)))
+            return self._varying(x, x.dtype if dtype is None else dtype)
         if isinstance(x, Size):
-            return self.sizes([x], scalar=True)
-        name = self._names.get(id(x))
+            name = self.sizes([x], scalar=True)
+            return name if dtype is None or dtype == np.int64 else str(self.cast(name, dtype))
+        own = self._names.get(id(x))
         array = x._data if isinstance(x, TensorBase) else np.asarray(x)
         if dtype is not None and array.dtype != dtype:
-            array, name = array.astype(dtype), None
-        return self.constant(array, name)
+            array, own = array.astype(dtype), None
+        return self.constant(array, own)
+
+    def _varying(self, x: Varying, dtype: Any) -> str:
+        first = self.value(x.one, dtype)
+        if x.step is None:
+            return str(self("Expand", first, self.sizes(x.shape)))
+        axis = next(k for k, n in enumerate(x.shape) if isinstance(n, Size))
+        count = self("Range", self.number(0, np.int64), self.value(x.shape[axis]), self.number(1, np.int64))
+        count = self("Reshape", count, self.ints([-1] + [1] * (x.ndim - axis - 1)))
+        return str(self("Add", first, self("Mul", self.cast(count, dtype), self.value(x.step, dtype))))
 
     def constant(self, array: Any, name: str | None = None) -> str:
         """The name of an array of the file; equal small ones are one."""

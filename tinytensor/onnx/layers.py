@@ -58,15 +58,30 @@ def _conv_transposed(g: Graph, step: Step) -> Any:
         (m - 1) * s + d * (k - 1) + 1 - a - b
         for m, s, d, k, (a, b) in zip(y.shape[2:], stride, dilation, kernel, pads, strict=True)
     ]
-    extra = [n - m for n, m in zip(size, without, strict=True)]
+    extra = [n - m for n, m in zip(size, without, strict=True)]  # elements more at the end: less cut off, or zeros
+    zeros = [max(e - b, 0) for e, (_, b) in zip(extra, pads, strict=True)]
+    pads = [(a, max(b - e, 0)) for e, (a, b) in zip(extra, pads, strict=True)]
     names = [g.value(v, step.out.dtype) for v in (y, weight)]
-    return g("ConvTranspose", *names, strides=stride, pads=_pads(pads), dilations=dilation, group=groups,
-             kernel_shape=kernel, output_padding=extra)  # fmt: skip
+    out = g("ConvTranspose", *names, strides=stride, pads=_pads(pads), dilations=dilation, group=groups, kernel_shape=kernel)  # fmt: skip
+    return _around(g, out, [(0, n) for n in zeros], 0, step.out.dtype) if any(zeros) else out
+
+
+def _around(g: Graph, x: Any, pads: Any, value: float, dtype: Any) -> Any:
+    """x with ``value`` around the axes behind batch and channels."""
+    return g("Pad", x, g.ints(_pads([(0, 0), (0, 0), *pads])), g.number(value, dtype))
+
+
+def _fitted(g: Graph, x: Any, kernel: Any, pads: Any, value: float, dtype: Any) -> tuple[Any, Any]:
+    """x and pads of a pooling: those as wide as the kernel, which ONNX does not know, are made before it."""
+    if all(max(pad) < k for pad, k in zip(pads, kernel, strict=True)):
+        return x, pads
+    return _around(g, x, pads, value, dtype), [(0, 0)] * len(pads)
 
 
 @emits("ops.pooling._max_pool")
 def _max_pool(g: Graph, step: Step) -> Any:
     x, kernel, stride, pads, dilation = step.args
+    x, pads = _fitted(g, g.value(x), kernel, pads, -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min, x.dtype)
     return g("MaxPool", x, kernel_shape=kernel, strides=stride, pads=_pads(pads), dilations=dilation)
 
 
@@ -75,7 +90,8 @@ def _avg_pool(g: Graph, step: Step) -> Any:
     """The sum of each window times ``scale``: a mean over all of it, and what that is wrong by."""
     x, kernel, stride, pads, scale = step.args
     dtype = step.out.dtype
-    out = g("AveragePool", g.value(x, dtype), kernel_shape=kernel, strides=stride, pads=_pads(pads), count_include_pad=1)  # fmt: skip
+    x, pads = _fitted(g, g.value(x, dtype), kernel, pads, 0, dtype)
+    out = g("AveragePool", x, kernel_shape=kernel, strides=stride, pads=_pads(pads), count_include_pad=1)  # fmt: skip
     n = math.prod(kernel)
     if not is_number(scale):
         return g("Mul", out, g.constant(np.asarray(scale[..., 0] * n, dtype)))

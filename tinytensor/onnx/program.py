@@ -40,12 +40,19 @@ class Symbol:
 
 
 class Varying:
-    """An array that the model makes anew for each size of the batch, with equal rows; ``one`` has one of them."""
+    """An array that the model makes anew for each size of the batch: ``one`` is its first row, the others are equal, or
+    each is ``step`` more than the one before (``np.arange``).
+    """
 
-    __slots__ = ("dtype", "one", "shape")
+    __slots__ = ("dtype", "one", "shape", "step")
 
-    def __init__(self, one: Any, shape: tuple[Any, ...]) -> None:
-        self.one, self.shape, self.dtype = one, shape, one.dtype
+    def __init__(self, one: Any, shape: tuple[Any, ...], step: Any = None) -> None:
+        self.one, self.shape, self.step, self.dtype = one, shape, step, one.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
 
 
 class Step:
@@ -75,7 +82,7 @@ class Merger:
         """A length that is ``a`` in the first run and ``b`` in the second."""
         if a == b:
             return a
-        slope, rest = divmod(b - a, self.other - self.n)
+        slope, rest = divmod(b - a, self.other - self.n) if self.other != self.n else (0, 1)
         if rest:
             raise _Differs(f"a size is {a} for a batch of {self.n}, and {b} for one of {self.other}")
         return Size(slope, a - slope * self.n)
@@ -115,20 +122,28 @@ class Merger:
         return a
 
     def array(self, a: Any, other: Any) -> Any:
-        """A constant of both runs: the same, or with equal rows along the axes that follow the batch."""
+        """A constant of both runs: the same, or with rows that follow a rule along the axes that follow the batch."""
         b = other._data if isinstance(other, TensorBase) else np.asarray(other)
         if a.shape == b.shape:
             if not np.array_equal(a, b, equal_nan=a.dtype.kind in "fc"):
                 raise _Differs("a constant has other values in a second run: are they random numbers?")
             return a
         shape = self.shape(a.shape, b.shape)
-        one, two = a, b
-        for axis, n in enumerate(shape):
-            if isinstance(n, Size):
-                one, two = (np.take(x, [0], axis) for x in (one, two))
-        if not (np.array_equal(one, two) and (a == one).all() and (b == two).all()):
-            raise _Differs(f"a constant of shape {a.shape} has other values when the batch has another size")
-        return Varying(one, shape)
+        open_ = [axis for axis, n in enumerate(shape) if isinstance(n, Size)]
+        one = a
+        for axis in open_:
+            one = np.take(one, [0], axis)
+        if (a == one).all() and (b == one).all():
+            return Varying(one, shape)
+        if len(open_) == 1 and a.shape[open_[0]] > 1 and a.dtype.kind in "if":
+            step = np.take(a, [1], open_[0]) - one
+            rows = [
+                one + step * np.arange(len_of).reshape(-1, *(1,) * (a.ndim - open_[0] - 1))
+                for len_of in (a.shape[open_[0]], b.shape[open_[0]])
+            ]
+            if all(np.array_equal(x, row) for x, row in zip((a, b), rows, strict=True)):
+                return Varying(one, shape, step)
+        raise _Differs(f"a constant of shape {a.shape} has other values when the batch has another size")
 
 
 class _Differs(ValueError):  # noqa: N818
@@ -137,27 +152,33 @@ class _Differs(ValueError):  # noqa: N818
 
 def merged(first: Log, second: Log, outs: tuple[Any, Any], n: int, other: int) -> tuple[list[Step], Any, Merger]:
     """The steps of both runs and the results; ValueError where they do not fit."""
-    merger, steps = Merger(n, other), []
-    if [c.key for c in first.calls] != [c.key for c in second.calls]:
-        raise _refused("the model takes another way through its operations", "")
-    for a, b in zip(first.calls, second.calls, strict=True):
-        steps.append(_step(merger, a, b))
+    merger = Merger(n, other)
+    layer = name = ""
     try:
+        if [c.key for c in first.calls] != [c.key for c in second.calls]:
+            raise _Differs("the model takes another way through its operations")
+        steps = []
+        for a, b in zip(first.calls, second.calls, strict=True):
+            layer, name = a.layer, a.name
+            steps.append(_step(merger, a, b))
+        layer = name = ""
         return steps, merger.value(*outs), merger
     except _Differs as error:
-        raise _refused(str(error), "") from None
+        where = (f" in {name}" if name else "") + (f" of layer {layer}" if layer else "")
+        raise ValueError(_refusal(str(error), where, n == other)) from None
 
 
 def _step(merger: Merger, a: Call, b: Call) -> Step:
-    try:
-        args = merger.value(a.args, b.args)
-        return Step(a.key, a.name, a.layer, args, [merger.symbol(x, y) for x, y in zip(a.outs, b.outs, strict=True)])
-    except _Differs as error:
-        raise _refused(str(error), f" in {a.name}" + (f" of layer {a.layer}" if a.layer else "")) from None
+    args = merger.value(a.args, b.args)
+    return Step(a.key, a.name, a.layer, args, [merger.symbol(x, y) for x, y in zip(a.outs, b.outs, strict=True)])
 
 
-def _refused(why: str, where: str) -> ValueError:
-    return ValueError(
+def _refusal(why: str, where: str, fixed: bool) -> str:
+    if fixed:
+        return (
+            f"onnx: the model does not do the same when it runs twice{where}: {why}. Dropout is off after model.eval()."
+        )
+    return (
         f"onnx: the batch cannot be left open{where}: {why}. Export it for one size with batch_axis=None, or name the "
         "axis of the batch (batch_axis=1 for layers without batch_first)."
     )

@@ -26,7 +26,7 @@ def _embedding(g: Graph, step: Step) -> Any:
 
 def _array(x: Any) -> Any:
     if isinstance(x, (Symbol, Varying)):
-        raise NotImplementedError("weights or lengths that are computed")
+        raise NotImplementedError("weights that are computed")
     return x._data if isinstance(x, TensorBase) else np.asarray(x)
 
 
@@ -50,14 +50,18 @@ def _weights(g: Graph, step: Step, at: int, order: Any) -> list[Any]:
 
 def _lengths(g: Graph, mask: Any) -> Any:
     """How long each sequence is, from the steps that exist."""
-    return None if mask is None else g.constant(_array(mask).sum(0)[:, 0].astype(np.int32))
+    if mask is None:
+        return None
+    if isinstance(mask, (Symbol, Varying)):
+        return g("Squeeze", g.reduce("ReduceSum", g.cast(g.value(mask), np.int32), [0], False), g.ints([1]))
+    return g.constant(_array(mask).sum(0)[:, 0].astype(np.int32))
 
 
 def _first(g: Graph, state: Any, dtype: Any) -> Any:
     """The first state, with an axis for the direction; zeros are left out."""
     if not isinstance(state, Symbol):
-        array = state.one if isinstance(state, Varying) else _array(state)
-        if not array.any():
+        array = state.one if isinstance(state, Varying) and state.step is None else state
+        if not isinstance(array, Varying) and not _array(array).any():
             return None
     return g("Unsqueeze", g.value(state, dtype), g.ints([0]))
 

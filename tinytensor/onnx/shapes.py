@@ -1,4 +1,4 @@
-"""How primitives that move, take, join and reduce elements are written in ONNX."""
+"""How primitives that move, join and repeat elements are written in ONNX."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.onnx.elementwise import inputs
 from tinytensor.onnx.graph import Graph
-from tinytensor.onnx.program import Size, Step, Symbol, Varying
+from tinytensor.onnx.indexing import sliced, taken
+from tinytensor.onnx.program import Size, Step
 from tinytensor.onnx.table import emits
 from tinytensor.ops import shape as shapes
 
 __all__: list[str] = []
-
-_FAR = 2**63 - 1
 
 # ----------------------------------------------------------------------------------------------------- axes and shapes
 
@@ -50,7 +48,7 @@ def _flip(g: Graph, step: Step) -> Any:
     x = step.args[0]
     axis = {"fliplr": 1, "flipud": 0}[step.name] if len(step.args) == 1 else step.args[1]
     axes = list(range(x.ndim)) if axis is None else [axis] if isinstance(axis, int) else list(axis)
-    return _slice(g, g.value(x), [(a % x.ndim, slice(None, None, -1)) for a in axes])
+    return sliced(g, g.value(x), [(a % x.ndim, slice(None, None, -1)) for a in axes])
 
 
 @emits("ops.joining._concatenate")
@@ -95,207 +93,84 @@ def _pad_places(g: Graph, step: Step) -> Any:
     return name
 
 
+@emits("ops.joining._joined")
+def _joined(g: Graph, step: Step) -> Any:
+    """NumPy's vstack, hstack, dstack, column_stack: arrays of few axes get more of them first."""
+    join, axis, _, *xs = step.args
+    parts = [g.value(x, step.out.dtype) for x in xs]
+    shapes = [_grown(tuple(x.shape), step.out.ndim, join) for x in xs]
+    parts = [name if shape is None else g.reshape(name, shape) for name, shape in zip(parts, shapes, strict=True)]
+    return g("Concat", *parts, axis=axis)
+
+
+def _grown(shape: tuple[Any, ...], ndim: int, join: Any) -> Any:
+    """A shape with the axes that ``join`` adds; None if it adds none."""
+    if len(shape) >= ndim:
+        return None
+    if join is np.column_stack:
+        return (*shape, *(1,) * (2 - len(shape)))
+    if join is np.dstack:
+        return (*((1,) * (2 - len(shape))), *shape, 1)
+    return (*(1,) * (ndim - len(shape)), *shape)
+
+
 @emits("ops.shape.roll", "ops.joining.repeat")
 def _rearranged(g: Graph, step: Step) -> Any:
-    """What takes elements along one axis, or of all of them, by places that its own function tells."""
+    """What takes elements along axes, or of the flattened array, by places that its own function tells."""
     x, option, axis = step.args
-    if isinstance(axis, tuple) or (isinstance(option, tuple) and step.name == "roll"):
-        raise NotImplementedError("several axes")
-    lengths = x.shape if axis is None else (x.shape[axis],)
+    if axis is None:
+        flat = g("Reshape", x, g.ints([-1]))
+        return g.reshape(_by_places(g, flat, x.shape, 0, step.name, option), step.out.shape)
+    name, axes = g.value(x), axis if isinstance(axis, tuple) else (axis,)
+    options = option if step.name == "roll" and isinstance(option, tuple) else (option,) * len(axes)
+    for a, o in zip(axes, options, strict=True):
+        name = _by_places(g, name, x.shape[a : a + 1 or None], a, step.name, o)
+    return name
+
+
+def _by_places(g: Graph, x: Any, lengths: Any, axis: int, name: str, option: Any) -> Any:
     if any(isinstance(n, Size) for n in lengths):
         raise NotImplementedError("the axis of the batch")
-    places = getattr(np, step.name)(np.arange(int(np.prod(lengths))), option)
-    name = g.value(x) if axis is not None else g("Reshape", x, g.ints([-1]))
-    name = g("Gather", name, g.value(places, np.dtype(np.int64)), axis=axis or 0)
-    return g.reshape(name, step.out.shape) if axis is None else name
+    return taken(g, x, getattr(np, name)(np.arange(int(np.prod(lengths))), option), axis)
+
+
+@emits("ops.shape.rot90")
+def _rot90(g: Graph, step: Step) -> Any:
+    """Two axes exchanged for one and three quarters of a turn; one of them, or both, read backwards."""
+    x, k, axes = step.args
+    a, b = (axis % x.ndim for axis in axes)
+    name, k = g.value(x), k % 4
+    if k % 2:
+        order = list(range(x.ndim))
+        order[a], order[b] = b, a
+        name = g("Transpose", name, perm=order)
+    return sliced(g, name, [(axis, slice(None, None, -1)) for axis in {0: (), 1: (a,), 2: (a, b), 3: (b,)}[k]])
+
+
+@emits("ops.diagonals.diagonal", "ops.norms.trace")
+def _diagonal(g: Graph, step: Step) -> Any:
+    x, offset, a, b = step.args
+    a, b = a % x.ndim, b % x.ndim
+    lengths = (x.shape[a], x.shape[b])
+    if any(isinstance(n, Size) for n in lengths):
+        raise NotImplementedError("the axis of the batch")
+    rest = [k for k in range(x.ndim) if k not in (a, b)]
+    flat = g("Reshape", g("Transpose", x, perm=[*rest, a, b]), g.sizes([*[x.shape[k] for k in rest], -1]))
+    places = np.arange(int(np.prod(lengths))).reshape(lengths).diagonal(offset)
+    out = taken(g, flat, places, len(rest))
+    return out if step.name == "diagonal" else g.reduce("ReduceSum", out, [len(rest)], False)
+
+
+@emits("ops.signals._diff")
+def _diff(g: Graph, step: Step) -> Any:
+    x, n, axis = step.args
+    name = g.value(x)
+    for _ in range(n):
+        name = g("Sub", sliced(g, name, [(axis, slice(1, None))]), sliced(g, name, [(axis, slice(None, -1))]))
+    return name
 
 
 @emits("ops.diagonals.tril", "ops.diagonals.triu")
 def _triangle(g: Graph, step: Step) -> Any:
     x, k = step.args
     return g("Trilu", x, g.number(k, np.int64), upper=int(step.name == "triu"))
-
-
-# ------------------------------------------------------------------------------------------------------------ indexing
-
-
-def _slice(g: Graph, x: Any, parts: list[tuple[int, slice]]) -> Any:
-    """x cut along some axes."""
-    parts = [(axis, s) for axis, s in parts if s != slice(None)]
-    if not parts:
-        return x
-    steps = [1 if s.step is None else s.step for _, s in parts]
-    starts = [(0 if n > 0 else _FAR) if s.start is None else s.start for (_, s), n in zip(parts, steps, strict=True)]
-    ends = [(_FAR if n > 0 else -_FAR) if s.stop is None else s.stop for (_, s), n in zip(parts, steps, strict=True)]
-    return g("Slice", x, g.sizes(starts), g.sizes(ends), g.ints([axis for axis, _ in parts]), g.ints(steps))
-
-
-def _full_index(index: Any, ndim: int) -> list[Any]:
-    """An index with one entry for each axis (and None for new ones); masks as positions."""
-    parts: list[Any] = []
-    for i in index if isinstance(index, tuple) else (index,):
-        if isinstance(i, np.ndarray) and i.dtype == bool:
-            parts.extend(i.nonzero())
-        elif isinstance(i, np.ndarray) and not i.ndim:
-            parts.append(int(i))
-        else:
-            parts.append(i)
-    used = sum(i is not None and i is not Ellipsis for i in parts)
-    at = next((k for k, i in enumerate(parts) if i is Ellipsis), len(parts))
-    return parts[:at] + [slice(None)] * (ndim - used) + parts[at + 1 :]
-
-
-@emits("ops.indexing.getitem")
-def _getitem(g: Graph, step: Step) -> Any:
-    x, index = step.args
-    parts = [i for i in _full_index(index, x.ndim) if i is not None]
-    name = _slice(g, g.value(x), [(axis, i) for axis, i in enumerate(parts) if isinstance(i, slice)])
-    arrays = [axis for axis, i in enumerate(parts) if isinstance(i, (Symbol, np.ndarray, Varying))]
-    if any(isinstance(parts[axis], Symbol) and parts[axis].dtype == bool for axis in arrays):
-        raise NotImplementedError("a mask that is computed makes a shape that is not known; use tt.where")
-    numbers = [axis for axis, i in enumerate(parts) if isinstance(i, (int, np.integer, Size))]
-    if len(arrays) > 1 or (arrays and numbers):
-        name = _take_places(g, name, parts)
-    else:
-        for axis in reversed(arrays + numbers):
-            name = g("Gather", name, g.value(parts[axis], np.dtype(np.int64)), axis=axis)
-    return g.reshape(name, step.out.shape) if len(parts) < len(_full_index(index, x.ndim)) else name
-
-
-def _take_places(g: Graph, x: Any, parts: list[Any]) -> Any:
-    """Elements at places that several arrays name together, which stand for the first axes."""
-    n = next((k for k, i in enumerate(parts) if isinstance(i, slice)), len(parts))
-    if any(not isinstance(i, slice) for i in parts[n:]):
-        raise NotImplementedError("an index with arrays for axes that are not the first ones")
-    shape = np.broadcast_shapes(*[getattr(i, "shape", ()) for i in parts[:n]])
-    names = [g("Expand", g.value(i, np.dtype(np.int64)), g.sizes(shape)) for i in parts[:n]]
-    return g("GatherND", x, g("Concat", *[g("Unsqueeze", i, g.ints([-1])) for i in names], axis=-1))
-
-
-@emits("ops.indexing.take")
-def _take(g: Graph, step: Step) -> Any:
-    x, indices, axis = step.args[:3]
-    name = g.value(x)
-    if axis is None:
-        name, axis = g("Reshape", name, g.ints([-1])), 0
-    return g("Gather", name, g.value(indices, np.dtype(np.int64)), axis=axis)
-
-
-# ---------------------------------------------------------------------------------------------------------- reductions
-
-
-def _axes(axis: Any, ndim: int) -> list[int] | None:
-    return None if axis is None else [a % ndim for a in (axis if isinstance(axis, tuple) else (axis,))]
-
-
-@emits("ops.reductions.sum", "ops.reductions.mean", "ops.reductions.max", "ops.reductions.min", "ops.reductions.prod",
-       "ops.reductions.logsumexp")  # fmt: skip
-def _reduction(g: Graph, step: Step) -> Any:
-    x, axis, keepdims = step.args
-    kind = {"logsumexp": "ReduceLogSumExp"}.get(step.name, "Reduce" + step.name.capitalize())
-    return g.reduce(kind, g.value(x, step.out.dtype), _axes(axis, x.ndim), keepdims)
-
-
-@emits("ops.norms.norm", "ops.norms.vector_norm")
-def _norm(g: Graph, step: Step) -> Any:
-    x, ord, axis, keepdims = step.args if step.name == "norm" else (step.args[k] for k in (0, 3, 1, 2))
-    matrix = step.name == "norm" and ord is not None and not isinstance(axis, int) and (axis or x.ndim > 1)
-    if matrix or ord not in (None, 1, 2):
-        raise NotImplementedError(f"ord={ord!r}")
-    return g.reduce("ReduceL1" if ord == 1 else "ReduceL2", g.value(x, step.out.dtype), _axes(axis, x.ndim), keepdims)
-
-
-@emits("ops.reductions.var", "ops.reductions.std")
-def _var(g: Graph, step: Step) -> Any:
-    x, axis, ddof, keepdims = step.args
-    name, axes = g.value(x, step.out.dtype), _axes(axis, x.ndim)
-    lengths = [x.shape[a] for a in (range(x.ndim) if axes is None else axes)]
-    d = g("Sub", name, g.reduce("ReduceMean", name, axes, True))
-    out = g.reduce("ReduceMean", g("Mul", d, d), axes, keepdims)
-    if ddof:
-        if any(isinstance(n, Size) for n in lengths):
-            raise NotImplementedError("ddof over the axis of the batch")
-        n = int(np.prod(lengths))
-        out = g("Mul", out, g.number(n / (n - ddof), step.out.dtype))
-    return g("Sqrt", out) if step.name == "std" else out
-
-
-@emits("ops.reductions.softmax", "ops.reductions.log_softmax")
-def _softmax(g: Graph, step: Step) -> Any:
-    x, axis = step.args
-    kind = "Softmax" if step.name == "softmax" else "LogSoftmax"
-    name = g.value(x, step.out.dtype)
-    if axis is None:
-        return g.reshape(g(kind, g("Reshape", name, g.ints([-1])), axis=0), step.out.shape)
-    return g(kind, name, axis=axis)
-
-
-@emits("ops.reductions.spread")
-def _spread(g: Graph, step: Step) -> Any:
-    x, axis, shape = step.args
-    if axis is not None:
-        axes = [a % len(shape) for a in (axis if isinstance(axis, tuple) else (axis,))]
-        x = g.reshape(g.value(x), [1 if a in axes else n for a, n in enumerate(shape)])
-    return g("Expand", x, g.sizes(shape))
-
-
-@emits("numpy.argmax", "numpy.argmin")
-def _argmax(g: Graph, step: Step) -> Any:
-    given = [a for a in step.args if not (isinstance(a, tuple) and a and isinstance(a[0], str))]
-    options: dict[str, Any] = dict(a for a in step.args if isinstance(a, tuple) and a and isinstance(a[0], str))
-    x, axis = given[0], given[1] if len(given) > 1 else options.get("axis")
-    kind = "ArgMax" if step.name == "argmax" else "ArgMin"
-    keepdims = int(bool(options.get("keepdims", False)))
-    if axis is None:
-        return g.reshape(g(kind, g("Reshape", x, g.ints([-1])), axis=0, keepdims=0), step.out.shape)
-    return g(kind, x, axis=axis, keepdims=keepdims)
-
-
-@emits("ops.contraction._einsum")
-def _einsum(g: Graph, step: Step) -> Any:
-    subscripts, _, *xs = step.args
-    return g("Einsum", *[g.value(x, step.out.dtype) for x in xs], equation=subscripts)
-
-
-@emits("ops.scans.cumsum")
-def _cumsum(g: Graph, step: Step) -> Any:
-    x, axis = step.args
-    name = g.value(x, step.out.dtype) if axis is not None else g("Reshape", g.value(x, step.out.dtype), g.ints([-1]))
-    return g("CumSum", name, g.number(axis or 0, np.int64))
-
-
-@emits("ops.linalg.outer")
-def _outer(g: Graph, step: Step) -> Any:
-    x, y = inputs(g, step)
-    return g("Mul", g("Reshape", x, g.ints([-1, 1])), g("Reshape", y, g.ints([-1])))
-
-
-@emits("ops.linalg._vecdot")
-def _vecdot(g: Graph, step: Step) -> Any:
-    return g.reduce("ReduceSum", g("Mul", *inputs(g, step)), [-1], False)
-
-
-@emits("ops.contraction.tensordot")
-def _tensordot(g: Graph, step: Step) -> Any:
-    x, y, axes = step.args
-    left, right = (range(x.ndim - axes, x.ndim), range(axes)) if isinstance(axes, int) else axes
-    pairs = [[n] if isinstance(n, int) else list(n) for n in (left, right)]
-    letters = [chr(97 + k) for k in range(x.ndim + y.ndim)]
-    first, second = letters[: x.ndim], letters[x.ndim :]
-    for a, b in zip(*pairs, strict=True):
-        second[b] = first[a]
-    summed = {first[a] for a in pairs[0]}
-    out = [c for c in first + second if c not in summed]
-    equation = f"{''.join(first)},{''.join(second)}->{''.join(out)}"
-    return g("Einsum", *inputs(g, step, 2), equation=equation)
-
-
-@emits("ops.linalg.inner", "ops.linalg.dot")
-def _dot(g: Graph, step: Step) -> Any:
-    x, y = step.args
-    if x.ndim > 2 or y.ndim > 2:
-        raise NotImplementedError("more than two axes; use @ or np.einsum")
-    a, b = inputs(g, step)
-    if x.ndim == 0 or y.ndim == 0:
-        return g("Mul", a, b)
-    return g("MatMul", a, g("Transpose", b) if step.name == "inner" and y.ndim == 2 else b)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinytensor import dispatch
-from tinytensor.batching.rules import batched
+from tinytensor.batching.standin import StandIn
 from tinytensor.graph import no_grad
-from tinytensor.ops import elementwise, indexing, shape
+from tinytensor.nn.module import Module
+from tinytensor.ops import elementwise, indexing
 from tinytensor.primitive import Deferred, Op, Signature, TensorBase, use_batching, wrap
 from tinytensor.tensor import Tensor
 
 if TYPE_CHECKING:
-    from tinytensor.typing import Array, Axis, DType, Operand
+    from tinytensor.typing import Array, DType, Operand
 
 __all__ = ["Call", "Log", "Traced", "traced"]
 
@@ -25,18 +28,18 @@ class Call:
 
     __slots__ = ("args", "key", "layer", "name", "outs")
 
-    def __init__(self, key: str, name: str, args: tuple[Any, ...], outs: list[Traced]) -> None:
-        self.key, self.name, self.args, self.outs, self.layer = key, name, args, outs, ""
+    def __init__(self, key: str, name: str, args: tuple[Any, ...], outs: list[Traced], layer: str) -> None:
+        self.key, self.name, self.args, self.outs, self.layer = key, name, args, outs, layer
 
 
 class Log:
-    """The calls of one run. A finished layer puts its name on the calls that have none yet."""
+    """The calls of one run, and the names of the model's layers by their ids."""
 
-    __slots__ = ("calls", "labelled")
+    __slots__ = ("calls", "names")
 
-    def __init__(self) -> None:
+    def __init__(self, names: dict[int, str]) -> None:
         self.calls: list[Call] = []
-        self.labelled = 0
+        self.names = names
 
     def add(self, key: str, name: str, args: tuple[Any, ...], out: Any) -> Any:
         """Write a call down; its results, which are tensors, come back as stand-ins."""
@@ -44,17 +47,27 @@ class Log:
         outs = [
             Traced(o._data if isinstance(o, TensorBase) else np.asarray(o), self) for o in (out if several else (out,))
         ]
-        self.calls.append(Call(key, name, args, outs))
+        self.calls.append(Call(key, name, args, outs, self._layer()))
         if not several:
             return outs[0]
         return type(out)(*outs) if hasattr(out, "_fields") else tuple(outs)
 
-    def label(self, layer: str) -> None:
-        """Put a layer's name on the calls since the last layer ended."""
-        for call in reversed(self.calls):
-            if call.layer:
-                break
-            call.layer = layer
+    def _layer(self) -> str:
+        """The innermost layer whose ``forward`` is running."""
+        frame = sys._getframe(2)
+        while frame is not None:
+            if name := self.layer_of(frame):
+                return name
+            frame = frame.f_back  # type: ignore[assignment]
+        return ""
+
+    def layer_of(self, frame: FrameType) -> str:
+        """The name of the layer whose ``forward`` this frame is, or nothing."""
+        code = frame.f_code
+        if code.co_name != "forward" or not code.co_argcount:
+            return ""
+        owner = frame.f_locals.get(code.co_varnames[0])
+        return self.names.get(id(owner), type(owner).__name__) if isinstance(owner, Module) else ""
 
 
 def traced(value: Any) -> Iterator[Traced]:
@@ -88,7 +101,7 @@ def _record(op: Signature, apply: Callable[..., Any], args: tuple[Any, ...]) -> 
     """What a primitive does when an argument does not show its values."""
     found = next(traced(args), None)
     if found is None:
-        return batched(op, apply, args)
+        return NotImplemented
     if not isinstance(op, Op):
         if apply is None:
             raise Deferred(f"onnx: {op.name} asks for the values of its arguments, which are not known in an export")
@@ -104,7 +117,7 @@ use_batching(_record)
 
 def _constant(function: Callable[..., Any], args: Sequence[Any], options: dict[str, Any]) -> Any:
     """A function without a derivative of NumPy's: booleans, positions."""
-    found = next(traced(args))
+    found = next(traced([*args, *options.values()]))
     out = function(*_arrays(list(args)), **_arrays_of(options))
     if not isinstance(out, (np.ndarray, np.generic)):
         return out
@@ -120,7 +133,7 @@ def _arrays_of(options: dict[str, Any]) -> dict[str, Any]:
 _LOOKS = (np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.zeros_like, np.ones_like, np.empty_like)
 
 
-class Traced(Tensor):
+class Traced(StandIn):
     """A tensor that knows its shape and dtype, writes down what is done with it, and does not show its values.
 
     ``example``: what it holds in this run, from which shapes and dtypes of results follow.
@@ -155,16 +168,8 @@ class Traced(Tensor):
         return self.example.ndim
 
     @property
-    def size(self) -> int:
-        return self.example.size
-
-    @property
     def dtype(self) -> np.dtype[Any]:
         return self.example.dtype
-
-    @property
-    def mT(self) -> Tensor:
-        return shape.swapaxes(self, -2, -1)
 
     @property
     def real(self) -> Tensor:
@@ -173,28 +178,14 @@ class Traced(Tensor):
     def conj(self) -> Tensor:
         return self
 
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError("len() of a 0-d tensor")
-        return self.shape[0]
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return (self[i] for i in range(len(self)))
-
     def __repr__(self) -> str:
         return f"traced(shape={self.shape}, dtype={self.dtype.name})"
-
-    def __format__(self, spec: str) -> str:
-        return repr(self)
 
     def detach(self) -> Tensor:
         return self
 
     def astype(self, dtype: DType, *, copy: bool = True) -> Tensor:
         return elementwise.astype(self, np.dtype(dtype))
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        return self._data
 
     # --------------------------------------------------------------------------------------------------- what is done
 
@@ -218,42 +209,6 @@ class Traced(Tensor):
 
     def __itruediv__(self, other: Operand) -> Tensor:
         return self / other
-
-    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
-        return _constant(np.equal, (self, other), {})  # type: ignore[no-any-return]
-
-    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
-        return _constant(np.not_equal, (self, other), {})  # type: ignore[no-any-return]
-
-    def __lt__(self, other: Operand) -> Tensor:
-        return _constant(np.less, (self, other), {})  # type: ignore[no-any-return]
-
-    def __le__(self, other: Operand) -> Tensor:
-        return _constant(np.less_equal, (self, other), {})  # type: ignore[no-any-return]
-
-    def __gt__(self, other: Operand) -> Tensor:
-        return _constant(np.greater, (self, other), {})  # type: ignore[no-any-return]
-
-    def __ge__(self, other: Operand) -> Tensor:
-        return _constant(np.greater_equal, (self, other), {})  # type: ignore[no-any-return]
-
-    def __and__(self, other: Operand) -> Tensor:
-        return _constant(np.logical_and, (self, other), {})  # type: ignore[no-any-return]
-
-    def __or__(self, other: Operand) -> Tensor:
-        return _constant(np.logical_or, (self, other), {})  # type: ignore[no-any-return]
-
-    def __invert__(self) -> Tensor:
-        return _constant(np.logical_not, (self,), {})  # type: ignore[no-any-return]
-
-    __rand__, __ror__ = __and__, __or__
-    __hash__ = Tensor.__hash__
-
-    def argmax(self, axis: Axis = None, keepdims: bool = False, dim: Axis = None, keepdim: bool = False) -> Tensor:
-        return _constant(np.argmax, (self, axis if dim is None else dim), {"keepdims": keepdims or keepdim})  # type: ignore[no-any-return]
-
-    def argmin(self, axis: Axis = None, keepdims: bool = False, dim: Axis = None, keepdim: bool = False) -> Tensor:
-        return _constant(np.argmin, (self, axis if dim is None else dim), {"keepdims": keepdims or keepdim})  # type: ignore[no-any-return]
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method == "__call__" and not kwargs and ufunc in dispatch._CONSTANT:

@@ -12,7 +12,7 @@ import numpy as np
 from tinytensor.ops.elementwise import keep
 from tinytensor.ops.reductions import softmax
 from tinytensor.ops.transcendental import sigmoid
-from tinytensor.primitive import TensorBase, composite, primitive
+from tinytensor.primitive import TensorBase, asarray, composite, contiguous, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -28,7 +28,7 @@ _ALPHA, _SCALE = 1.6732632423543772, 1.0507009873554805
 
 
 def _given(x: Any) -> Any:
-    return x if isinstance(x, TensorBase) else np.asarray(x)
+    return x if isinstance(x, TensorBase) else asarray(x)
 
 
 # ------------------------------------------------------------------------------------------------------- exponentials
@@ -36,7 +36,7 @@ def _given(x: Any) -> Any:
 
 @primitive(
     elementwise=True,
-    x=lambda g, x, out, alpha, scale, inner: g * np.where(x > 0, scale, (np.minimum(out, 0) + scale * alpha) * inner),
+    x=lambda g, x, out, alpha, scale, inner: g * np.where(x > 0, scale, (out + scale * alpha) * inner),
 )
 def _elu(x: Any, alpha: float, scale: float, inner: float) -> Any:
     """scale · (x where x > 0, else α (e^(inner x) − 1))."""
@@ -193,10 +193,10 @@ def normal_cdf(x: Operand) -> Tensor:
     >>> normal_cdf(tt.tensor([-10.0, 0.0, 1.0]))
     tensor([7.61985302e-24, 5.00000000e-01, 8.41344746e-01])
     """
-    x = np.asarray(x)
+    x = asarray(x)
     if x.dtype.kind != "f":
         x = x.astype(float)
-    flat = np.ascontiguousarray(x).reshape(-1)
+    flat = contiguous(x).reshape(-1)
     if flat.size <= _BLOCK:
         return _cdf_block(flat).reshape(x.shape)
     out = np.empty_like(flat)
@@ -240,7 +240,7 @@ def gelu(x: Operand, approximate: str = "none") -> Tensor:
 
 def _silu_rule(g: Any, x: Any, out: Any, kept: Any) -> Any:
     """g σ (1 + x (1 − σ)) = g (σ + out (1 − σ))."""
-    if not (kept and kept[0] is x and type(g) is np.ndarray and g.shape == x.shape):
+    if not (kept and kept[0] is x and g.__class__ is np.ndarray and g.shape == x.shape):
         gate = sigmoid(x)
         return g * (gate * (1 + x * (1 - gate)))
     gx = np.subtract(1, kept[1], np.empty(x.shape, x.dtype))
@@ -324,6 +324,8 @@ def prelu(x: Operand, weight: Operand) -> Tensor:
         weight = weight.reshape(weight.size, *[1] * (x.ndim - 2))
     elif weight.ndim > 1:
         raise ValueError(f"prelu: weight is a number or a vector, got shape {weight.shape}")
+    elif weight.ndim > x.ndim:
+        weight = weight.reshape(())
     return _prelu(x, weight)
 
 
@@ -454,7 +456,7 @@ def softsign(x: Operand) -> Tensor:
     >>> tt.softsign(tt.tensor([-1.0, 3.0]))
     tensor([-0.5 ,  0.75])
     """
-    array: Any = x if isinstance(x, TensorBase) else np.asarray(x)
+    array: Any = x if isinstance(x, TensorBase) else asarray(x)
     return array / (1 + np.absolute(array)) if array.dtype.kind == "c" else _softsign(array)
 
 
@@ -466,7 +468,7 @@ def glu(x: Operand, axis: int = -1) -> Tensor:
     >>> tt.glu(tt.tensor([2.0, 4.0, 0.0, 0.0]))
     tensor([1., 2.])
     """
-    array: Any = x if isinstance(x, TensorBase) else np.asarray(x)
+    array: Any = x if isinstance(x, TensorBase) else asarray(x)
     n = array.shape[axis]
     if n % 2:
         raise ValueError(f"glu: the axis must have an even length, got shape {array.shape} and axis {axis}")

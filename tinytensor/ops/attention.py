@@ -105,7 +105,7 @@ def _packed_rule(g: Any, x: Any, out: Any, kept: Any, heads: int, scale: float, 
     q, k, v = split(x, heads, batch_first)
     if gy is not None:
         gy = gy.reshape(*x.shape[:-1], heads, v.shape[-1]).transpose(_APART[x.ndim, batch_first])
-    if type(gy) is np.ndarray and type(x) is np.ndarray and (gp is None or type(gp) is np.ndarray):
+    if gy.__class__ is np.ndarray and x.__class__ is np.ndarray and (gp is None or gp.__class__ is np.ndarray):
         gx = np.empty(x.shape, x.dtype)
         return gx, _of_heads(gy, gp, q, k, v, out[1], kept, scale, split(gx, heads, batch_first))[3]
     *gqkv, gmask = _of_heads(gy, gp, q, k, v, out[1], kept, scale)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinytensor.ops.indexing import scatter
-from tinytensor.primitive import DISPATCH, primitive
+from tinytensor.primitive import DISPATCH, asarray, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -92,7 +92,7 @@ def tensordot(x: Operand, y: Operand, axes: Any = 2) -> Tensor:
     >>> tt.tensordot(tt.ones((2, 3)), tt.ones((3, 2)), axes=([0, 1], [1, 0]))
     tensor(6.)
     """
-    a, b = np.asarray(x), np.asarray(y)
+    a, b = asarray(x), asarray(y)
     left, right, shape = _contraction(a.shape, b.shape, axes)
     return np.dot(left.flat(a), right.flat(b)).reshape(shape)  # NumPy's own steps: the same result bit by bit
 

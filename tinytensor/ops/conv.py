@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from tinytensor.primitive import TensorBase, primitive
+from tinytensor.primitive import TensorBase, asarray, contiguous, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -39,7 +39,7 @@ _SLICE = 1 << 20
 
 def inside(x: Any) -> Any:
     """(N, C, ...) as (C, ..., N), contiguous; most often that is how it lies in memory already."""
-    return np.ascontiguousarray(x.transpose(*range(1, x.ndim), 0))
+    return contiguous(x.transpose(*range(1, x.ndim), 0))
 
 
 def outside(x: Any) -> Any:
@@ -58,7 +58,7 @@ def padded(x: Any, pads: Pads, value: Any = 0, dtype: Any = None) -> Any:
     x = x.transpose(*range(1, x.ndim), 0)
     dtype = dtype or x.dtype
     if not any(map(any, pads)):
-        return np.ascontiguousarray(x, dtype)
+        return contiguous(x if x.dtype == dtype else x.astype(dtype))
     size = tuple([n + a + b for n, (a, b) in zip(x.shape[1:-1], pads, strict=True)])
     out = np.full((x.shape[0], *size, x.shape[-1]), value, dtype) if value else np.zeros((x.shape[0], *size, x.shape[-1]), dtype)  # fmt: skip
     to, of = (slice(None),), (slice(None),)
@@ -143,7 +143,7 @@ def _fitting(pads: Pads, x: Any, weight: Ints, y: Ints, stride: Ints, dilation: 
 
 
 def _conv_joint(g: Any, x: Any, weight: Any, stride: Any, pads: Any, dilation: Any, groups: Any, needs: Any) -> Any:
-    if type(g) is np.ndarray:  # brought into order once, for all three
+    if g.__class__ is np.ndarray:  # brought into order once, for all three
         g = outside(inside(g))
         total = np.add.reduce(g, (0, *range(2, g.ndim))) if needs[2] else None
     else:
@@ -178,7 +178,7 @@ def _back(y: Any, weight: Any, size: Ints, stride: Ints, pads: Pads, dilation: I
             [(e - a, n - p + a) for e, (a, _), n, p in zip(ends, pads, size, y.shape[2:], strict=True)]
         )  # as many places as the image has elements
         return _correlated(padded(y, around), _flipped(weight, groups), None, stride, dilation, groups)
-    whole = tuple([n + a + b for n, (a, b) in zip(size, pads, strict=True)])
+    whole = tuple([n + a + max(b, 0) for n, (a, b) in zip(size, pads, strict=True)])  # what was cut off gets 0
     out = _scattered(inside(y), weight, whole, stride, dilation, groups)
     return outside(out[(slice(None), *[slice(a, a + n) for n, (a, _) in zip(size, pads, strict=True)])]).copy("K")
 
@@ -236,7 +236,7 @@ def pads_of(padding: Any, kernel: Ints, stride: Ints, dilation: Ints, op: str) -
 
 def operand(x: Any) -> Any:
     """A tensor or an array."""
-    return x if isinstance(x, TensorBase) else np.asarray(x)
+    return x if isinstance(x, TensorBase) else asarray(x)
 
 
 def batched(x: Any, n: int, op: str) -> tuple[Any, bool]:
@@ -257,7 +257,7 @@ def _checked(x: Any, weight: Any, bias: Any, groups: int, op: str, transposed: b
     layout = "in, out/groups" if transposed else "out, in/groups"
     if weight.ndim != n + 2:
         raise ValueError(f"{op}: expected a weight ({layout}, {'kernel, ' * n}".rstrip(", ") + f"), got shape {shape}")
-    if not isinstance(groups, int) or groups < 1 or shape[0] % groups:
+    if not isinstance(groups, (int, np.integer)) or groups < 1 or shape[0] % groups:
         raise ValueError(f"{op}: groups must divide the {shape[0]} kernels of weight {shape}, got {groups!r}")
     channels = shape[0] if transposed else shape[1] * groups
     if x.shape[1] != channels:
@@ -316,28 +316,28 @@ def _transposed(
 
 
 def conv1d(
-    x: Operand, weight: Operand, bias: Operand | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+    input: Operand, weight: Operand, bias: Operand | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:  # fmt: skip
     """outₙₒₚ = bₒ + Σ_c Σₖ wₒ꜀ₖ xₙ꜀(s p + d k − padding).   (``torch.nn.functional.conv1d``)
 
-    Shapes: x (N, in, L) or (in, L), weight (out, in/groups, kernel), bias (out,). ``padding``: a number, "valid" or
+    Shapes: input x (N, in, L) or (in, L), weight (out, in/groups, kernel), bias (out,). ``padding``: a number, "valid" or
     "same". Returns (N, out, (L + 2 padding − dilation (kernel − 1) − 1) // stride + 1).
 
     >>> import tinytensor as tt
     >>> tt.nn.functional.conv1d(tt.tensor([[[1.0, 2.0, 4.0, 8.0]]]), [[[-1.0, 1.0]]])
     tensor([[[1., 2., 4.]]])
     """
-    return _forward(x, weight, bias, stride, padding, dilation, groups, 1, "conv1d")
+    return _forward(input, weight, bias, stride, padding, dilation, groups, 1, "conv1d")
 
 
 def conv2d(
-    x: Operand, weight: Operand, bias: Operand | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+    input: Operand, weight: Operand, bias: Operand | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:  # fmt: skip
     """The same as :func:`conv1d` along two axes.   (``torch.nn.functional.conv2d``)
 
-    Shapes: x (N, in, H, W) or (in, H, W), weight (out, in/groups, kH, kW), bias (out,). Each option is a number or a
+    Shapes: input x (N, in, H, W) or (in, H, W), weight (out, in/groups, kH, kW), bias (out,). Each option is a number or a
     pair. ``padding`` may be "valid" or "same" too.
 
     >>> import tinytensor as tt
@@ -346,32 +346,32 @@ def conv2d(
     tensor([[[[ 8., 12.],
               [20., 24.]]]])
     """
-    return _forward(x, weight, bias, stride, padding, dilation, groups, 2, "conv2d")
+    return _forward(input, weight, bias, stride, padding, dilation, groups, 2, "conv2d")
 
 
 def conv_transpose1d(
-    x: Operand, weight: Operand, bias: Operand | None = None, stride: Any = 1, padding: Any = 0,
+    input: Operand, weight: Operand, bias: Operand | None = None, stride: Any = 1, padding: Any = 0,
     output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
 ) -> Tensor:  # fmt: skip
     """The transpose of :func:`conv1d` as a linear map of x: each number spreads a kernel.   (``torch.nn.functional.conv_transpose1d``)
 
-    Shapes: x (N, in, L) or (in, L), weight (in, out/groups, kernel), bias (out,). Returns (N, out, (L − 1) stride
+    Shapes: input x (N, in, L) or (in, L), weight (in, out/groups, kernel), bias (out,). Returns (N, out, (L − 1) stride
     − 2 padding + dilation (kernel − 1) + output_padding + 1).
 
     >>> import tinytensor as tt
     >>> tt.nn.functional.conv_transpose1d(tt.tensor([[[1.0, 10.0]]]), [[[1.0, 2.0]]], stride=2)
     tensor([[[ 1.,  2., 10., 20.]]])
     """
-    return _transposed(x, weight, bias, stride, padding, output_padding, groups, dilation, 1, "conv_transpose1d")
+    return _transposed(input, weight, bias, stride, padding, output_padding, groups, dilation, 1, "conv_transpose1d")
 
 
 def conv_transpose2d(
-    x: Operand, weight: Operand, bias: Operand | None = None, stride: Any = 1, padding: Any = 0,
+    input: Operand, weight: Operand, bias: Operand | None = None, stride: Any = 1, padding: Any = 0,
     output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
 ) -> Tensor:  # fmt: skip
     """The same as :func:`conv_transpose1d` along two axes.   (``torch.nn.functional.conv_transpose2d``)
 
-    Shapes: x (N, in, H, W) or (in, H, W), weight (in, out/groups, kH, kW), bias (out,).
+    Shapes: input x (N, in, H, W) or (in, H, W), weight (in, out/groups, kH, kW), bias (out,).
 
     >>> import tinytensor as tt
     >>> tt.nn.functional.conv_transpose2d(tt.ones((1, 1, 2, 2)), tt.ones((1, 1, 2, 2)))
@@ -379,4 +379,4 @@ def conv_transpose2d(
               [2., 4., 2.],
               [1., 2., 1.]]]])
     """
-    return _transposed(x, weight, bias, stride, padding, output_padding, groups, dilation, 2, "conv_transpose2d")
+    return _transposed(input, weight, bias, stride, padding, output_padding, groups, dilation, 2, "conv_transpose2d")

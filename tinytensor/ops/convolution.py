@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from tinytensor.primitive import TensorBase, primitive
+from tinytensor.primitive import TensorBase, asarray, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -133,7 +133,7 @@ def _slid(x: Any, y: Any, method: str) -> Any:
 
 
 def _operand(x: Any) -> Any:
-    return x if isinstance(x, TensorBase) else np.asarray(x)
+    return x if isinstance(x, TensorBase) else asarray(x)
 
 
 def _arranged(x: Any, axes: Axes, dot: Axes) -> tuple[Any, tuple[int, ...]]:

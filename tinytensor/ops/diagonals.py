@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.primitive import composite, primitive, wrap
+from tinytensor.primitive import asarray, composite, primitive, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -26,7 +26,7 @@ def tril(x: Operand, k: int = 0) -> Tensor:
     tensor([[1., 0.],
             [3., 4.]])
     """
-    return np.tril(np.asarray(x), k)
+    return np.tril(asarray(x), k)
 
 
 @primitive(np.triu, broadcasts=True, x=lambda g, k: np.triu(g, k))
@@ -38,7 +38,7 @@ def triu(x: Operand, k: int = 0) -> Tensor:
     tensor([[1., 2.],
             [0., 4.]])
     """
-    return np.triu(np.asarray(x), k)
+    return np.triu(asarray(x), k)
 
 
 @composite(np.tril_indices_from)
@@ -91,7 +91,7 @@ def diagonal(x: Operand, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Ten
     >>> tt.diagonal(tt.tensor([[1.0, 2.0], [3.0, 4.0]]), offset=1)
     tensor([2.])
     """
-    return np.diagonal(np.asarray(x), offset, axis1, axis2)
+    return np.diagonal(asarray(x), offset, axis1, axis2)
 
 
 @primitive(x=lambda g, offset, axis1, axis2: np.diagonal(g, offset, axis1, axis2))
@@ -107,7 +107,7 @@ def make_diagonal(
     tensor([[1., 0.],
             [0., 2.]])
     """
-    a = np.asarray(x)
+    a = asarray(x)
     if shape is None:
         n, ndim = a.shape[-1] + abs(offset), a.ndim + 1
         first, second = sorted(k + ndim if k < 0 else k for k in (axis1, axis2))
@@ -134,7 +134,7 @@ def diag(x: Operand, k: int = 0) -> Tensor:
     tensor([[1., 0.],
             [0., 2.]])
     """
-    return np.diag(np.asarray(x), k)
+    return np.diag(asarray(x), k)
 
 
 @primitive(np.diagflat, x=lambda g, k, x_shape: np.diagonal(g, k).reshape(x_shape))
@@ -146,4 +146,4 @@ def diagflat(x: Operand, k: int = 0) -> Tensor:
     tensor([[1., 0.],
             [0., 2.]])
     """
-    return np.diagflat(np.asarray(x), k)
+    return np.diagflat(asarray(x), k)

@@ -9,7 +9,7 @@ import numpy as np
 from tinytensor.ops.elementwise import div0, mul0
 from tinytensor.ops.gamma import psi
 from tinytensor.ops.special import sc
-from tinytensor.primitive import primitive
+from tinytensor.primitive import asarray, primitive
 
 __all__ = [
     "bernoulli_logpmf", "beta_logpdf", "binom_logpmf", "cauchy_logpdf", "cauchy_ppf", "expon_logpdf", "gamma_logpdf",
@@ -194,7 +194,7 @@ def _whole(k: Any, low: Any, high: Any) -> Any:
 )
 def poisson_logpmf(k: Any, mu: Any) -> Any:
     """k ln μ − μ − ln k!, k = 0, 1, ….   ∂/∂μ = k/μ − 1"""
-    k = np.asarray(k)
+    k = asarray(k)
     return _supported(_whole(k, 0, np.inf), np.greater_equal(mu, 0), sc.xlogy(k, mu) - mu - sc.gammaln(k + 1))
 
 
@@ -206,7 +206,7 @@ def poisson_logpmf(k: Any, mu: Any) -> Any:
 )
 def binom_logpmf(k: Any, n: Any, p: Any) -> Any:
     """ln (n over k) + k ln p + (n − k) ln(1 − p), k = 0 … n.   ∂/∂p = k/p − (n − k)/(1 − p)"""
-    k = np.asarray(k)
+    k = asarray(k)
     ways = sc.gammaln(np.add(n, 1)) - sc.gammaln(k + 1) - sc.gammaln(n - k + 1)
     allowed = np.greater_equal(p, 0) & np.less_equal(p, 1) & np.greater_equal(n, 0)
     return _supported(_whole(k, 0, n), allowed, ways + sc.xlogy(k, p) + sc.xlog1py(n - k, np.negative(p)))
@@ -220,6 +220,6 @@ def binom_logpmf(k: Any, n: Any, p: Any) -> Any:
 )
 def bernoulli_logpmf(k: Any, p: Any) -> Any:
     """k ln p + (1 − k) ln(1 − p), k = 0 or 1.   ∂/∂p = k/p − (1 − k)/(1 − p)"""
-    k = np.asarray(k)
+    k = asarray(k)
     allowed = np.greater_equal(p, 0) & np.less_equal(p, 1)
     return _supported(_whole(k, 0, 1), allowed, sc.xlogy(k, p) + sc.xlog1py(1 - k, np.negative(p)))

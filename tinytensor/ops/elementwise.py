@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.primitive import composite, primitive
+from tinytensor.primitive import asarray, composite, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -70,7 +70,7 @@ _BITS = {np.dtype(f"f{n}"): np.dtype(f"i{n}") for n in (2, 4, 8)}
 
 @primitive(broadcasts=True, elementwise=True, x=lambda g, mask: keep(g, mask))
 def _keep(x: Any, mask: Any) -> Any:
-    mask = np.asarray(mask)
+    mask = asarray(mask)
     bits = _BITS.get(x.dtype)
     if bits is None or mask.dtype != bool:
         return np.where(mask, x, 0)
@@ -84,7 +84,7 @@ def keep(x: Any, mask: Any) -> Any:
     >>> keep(np.array([1.0, np.inf, np.nan]), np.array([True, False, False]))
     array([1., 0., 0.])
     """
-    return (_keep_arrays if type(x) is np.ndarray else _keep)(x, mask)
+    return (_keep_arrays if x.__class__ is np.ndarray else _keep)(x, mask)
 
 
 _keep_arrays = _keep.__wrapped__
@@ -92,7 +92,7 @@ _keep_arrays = _keep.__wrapped__
 
 def zero(g: Any) -> Any:
     """The gradient of what is constant between its jumps."""
-    return np.zeros(g.shape, g.dtype) if type(g) is np.ndarray else np.zeros_like(g)
+    return np.zeros(g.shape, g.dtype) if g.__class__ is np.ndarray else np.zeros_like(g)
 
 
 # ------------------------------------------------------------------------------------------------------ arithmetic
@@ -312,7 +312,7 @@ def astype(x: Operand, dtype: Any) -> Tensor:
     >>> tt.astype(tt.tensor([1.5]), np.float32)
     tensor([1.5], dtype=float32)
     """
-    return np.asarray(x).astype(dtype)
+    return asarray(x).astype(dtype)
 
 
 #: NumPy's second names.

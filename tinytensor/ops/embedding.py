@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.graph import assured
 from tinytensor.ops.indexing import _add_taken
-from tinytensor.primitive import Deferred, TensorBase, primitive
+from tinytensor.primitive import Deferred, TensorBase, asarray, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -46,19 +47,23 @@ def _embedding(weight: Any, indices: Any, padding_idx: int | None) -> Any:
 
 def checked_classes(indices: Any, n: int, op: str, what: str) -> Any:
     """``indices`` as an integer array whose elements lie in 0 … n − 1; TypeError and ValueError if not."""
-    array = indices._data if isinstance(indices, TensorBase) else np.asarray(indices)
+    array = indices._data if isinstance(indices, TensorBase) else asarray(indices)
     if array.dtype.kind not in "iu":
         if array.size:
             raise TypeError(f"{op}: {what} must be integers, got {array.dtype}")
         array = array.astype(np.intp)
     array = array if array.dtype == np.intp else array.astype(np.intp)
-    if array.size and np.maximum.reduce(array.view(np.uintp), None) >= n:  # a negative one is a very large one
+    if array.size and assured(_largest_reaches, array, n):
         raise ValueError(f"{op}: {what} must lie in 0 … {n - 1}, got {array.min()} … {array.max()}")
     return array
 
 
-def embedding(x: Any, weight: Operand, padding_idx: int | None = None) -> Tensor:
-    """weight[x]: the rows of a table (n, d) with the numbers x, of any shape.   (``torch.nn.functional.embedding``)
+def _largest_reaches(array: Any, n: int) -> bool:
+    return bool(np.maximum.reduce(array.view(np.uintp), None) >= n)  # a negative one is a very large one
+
+
+def embedding(input: Any, weight: Operand, padding_idx: int | None = None) -> Tensor:
+    """weight[input]: the rows of a table (n, d) with these numbers, of any shape.   (``torch.nn.functional.embedding``)
 
     ∂/∂weight: g, added into the rows that were taken, but not into ``padding_idx``.
 
@@ -67,7 +72,7 @@ def embedding(x: Any, weight: Operand, padding_idx: int | None = None) -> Tensor
     tensor([[[1., 2.],
              [5., 6.]]])
     """
-    table: Any = weight if isinstance(weight, TensorBase) else np.asarray(weight)
+    table: Any = weight if isinstance(weight, TensorBase) else asarray(weight)
     if table.ndim != 2:
         raise ValueError(f"embedding: weight must be a matrix (n, d), got shape {table.shape}")
     n = table.shape[0]
@@ -76,7 +81,7 @@ def embedding(x: Any, weight: Operand, padding_idx: int | None = None) -> Tensor
             raise ValueError(f"embedding: padding_idx must lie within the {n} rows, got {padding_idx}")
         padding_idx %= n
     try:  # noqa: SIM105
-        x = checked_classes(x, n, "embedding", "indices")
+        input = checked_classes(input, n, "embedding", "indices")
     except Deferred:  # numbers that are not known yet, of a model that is being exported
         pass
-    return _embedding(table, x, padding_idx)
+    return _embedding(table, input, padding_idx)

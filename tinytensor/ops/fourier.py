@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import numpy.fft
 
-from tinytensor.primitive import TensorBase, composite, primitive
+from tinytensor.primitive import TensorBase, asarray, composite, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -46,7 +46,7 @@ def _fit(x: Any, n: int, axis: int) -> Any:
 
 def _at_least_1(x: Any, axis: int) -> Any:
     """x, or a zero in place of an empty axis, which NumPy's ``irfft`` fills with whatever is in memory."""
-    x = np.asarray(x)
+    x = asarray(x)
     return x if x.size or x.shape[axis] else _fit(x, 1, axis)
 
 
@@ -153,7 +153,7 @@ def ihfft(x: Operand, n: int | None = None, axis: int = -1, norm: Norm = None) -
 
 
 def _array(x: Any) -> Any:
-    return x if isinstance(x, TensorBase) else np.asarray(x)
+    return x if isinstance(x, TensorBase) else asarray(x)
 
 
 def _plan(x: Any, s: Lengths, axes: Axes, op: str, half: bool = False) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.primitive import Deferred, TensorBase, composite, primitive
+from tinytensor.primitive import Deferred, TensorBase, asarray, composite, primitive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,10 +59,10 @@ _MANY = 200
 def _add_at(accumulator: Any, g: Any, index: Any) -> None:
     """accumulator[index] += g, where an index that occurs twice counts twice."""
     if is_basic(index):
-        if type(index) is np.ndarray and g.size > _MANY:  # places are read and written three times faster than a mask
+        if index.__class__ is np.ndarray and g.size > _MANY:  # places are read and written three times faster than a mask
             index = index.nonzero()
         accumulator[index] += g
-    elif type(index) is np.ndarray and index.dtype != bool:
+    elif index.__class__ is np.ndarray and index.dtype != bool:
         _add_taken(accumulator, g, index, 0)
     elif g.size > _MANY and accumulator.size < 8 * g.size and accumulator.flags.c_contiguous:
         places = np.arange(accumulator.size).reshape(accumulator.shape)[index]
@@ -94,7 +94,7 @@ def scatter(x: Operand, index: Any, shape: tuple[int, ...]) -> Tensor:
     >>> scatter(np.array([1.0, 2.0, 4.0]), np.array([0, 0, 2]), (3,))
     array([3., 0., 4.])
     """
-    x = np.asarray(x)
+    x = asarray(x)
     out = np.zeros(shape, x.dtype)
     _add_at(out, x, index)
     return out
@@ -139,8 +139,8 @@ def setitem(x: Operand, index: Any, value: Operand) -> Tensor:
     >>> tt.setitem(tt.zeros(3), 1, 5.0)
     tensor([0., 5., 0.])
     """
-    out = np.array(x)
-    if out.dtype.kind in "biu" and (kind := np.asarray(value).dtype).kind in "fc":
+    out = asarray(x).copy()
+    if out.dtype.kind in "biu" and (kind := asarray(value).dtype).kind in "fc":
         raise TypeError(f"setitem: an array of {out.dtype} cannot hold {kind}; use x.astype(float), or round the value")
     out[index] = value
     return out
@@ -164,7 +164,7 @@ def _axis(axis: int, ndim: int, op: str) -> int:
 
 def _places(indices: Any, n: int, mode: str) -> Any:
     """The indices that :func:`numpy.take` uses in this mode."""
-    index = np.asarray(indices).astype(np.intp)
+    index = asarray(indices).astype(np.intp)
     return index if mode == "raise" else index % max(n, 1) if mode == "wrap" else np.clip(index, 0, n - 1)
 
 
@@ -228,7 +228,7 @@ def take_along_axis(x: Operand, indices: Any, axis: int | None = -1) -> Tensor:
     tensor([[2.],
             [3.]])
     """
-    array: Any = x if hasattr(x, "shape") else np.asarray(x)
+    array: Any = x if hasattr(x, "shape") else asarray(x)
     index = np.asarray(plain_index(indices))
     if axis is None:
         return getitem(array.reshape(-1), index)
@@ -251,7 +251,7 @@ def compress(condition: Any, x: Operand, axis: int | None = None) -> Tensor:
     >>> tt.compress([False, True], tt.tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0)
     tensor([[3., 4.]])
     """
-    array: Any = x if hasattr(x, "shape") else np.asarray(x)
+    array: Any = x if hasattr(x, "shape") else asarray(x)
     chosen = as_mask(condition)
     if chosen.ndim != 1:
         raise ValueError(f"compress: condition must be a vector, got {chosen.ndim} dimensions")

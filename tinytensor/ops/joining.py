@@ -11,7 +11,7 @@ import numpy as np
 
 from tinytensor.ops.indexing import getitem
 from tinytensor.ops.shape import as_tensor, copy, reshape
-from tinytensor.primitive import DISPATCH, composite, has_tensors, primitive
+from tinytensor.primitive import DISPATCH, asarray, composite, has_tensors, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -319,7 +319,7 @@ def tile(x: Operand, reps: int | Sequence[int]) -> Tensor:
     >>> tt.tile(tt.tensor([1.0, 2.0]), 2)
     tensor([1., 2., 1., 2.])
     """
-    return np.tile(np.asarray(x), reps)
+    return np.tile(asarray(x), reps)
 
 
 @primitive(x=lambda g, repeats, axis: repeat(g, repeats, axis))
@@ -329,7 +329,7 @@ def _sum_repeats(x: Any, repeats: Any, axis: int | None, shape: tuple[int, ...])
         shape_, axis = (math.prod(shape),), 0
     else:
         shape_, axis = shape, axis % len(shape)
-    counts = np.asarray(repeats)
+    counts = asarray(repeats)
     if counts.size == 1:
         split = (*shape_[: axis + 1], int(counts.reshape(-1)[0]), *shape_[axis + 1 :])
         return np.add.reduce(x.reshape(split), axis + 1).reshape(shape)
@@ -351,7 +351,7 @@ def repeat(x: Operand, repeats: int | Sequence[int], axis: int | None = None) ->
     >>> tt.repeat(tt.tensor([1.0, 2.0]), [1, 3])
     tensor([1., 2., 2., 2.])
     """
-    return np.repeat(np.asarray(x), repeats, axis)
+    return np.repeat(asarray(x), repeats, axis)
 
 
 def meshgrid(*xi: Operand, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> tuple[Tensor, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.primitive import TensorBase, composite, primitive
+from tinytensor.primitive import TensorBase, asarray, composite, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -69,7 +69,7 @@ def linear(x: Operand, weight: Operand, bias: Operand | None = None) -> Tensor:
     >>> tt.linear(tt.tensor([[1.0, 2.0]]), tt.tensor([[3.0, 4.0]]), tt.tensor([0.5]))
     tensor([[11.5]])
     """
-    a, w = np.asarray(x), np.asarray(weight)
+    a, w = asarray(x), asarray(weight)
     if a.ndim == 0 or w.ndim != 2 or a.shape[-1] != w.shape[1]:
         raise ValueError(f"linear: expected x (..., in) and weight (out, in), got {a.shape} and {w.shape}")
     if a.ndim > 2 and a.size:
@@ -78,7 +78,7 @@ def linear(x: Operand, weight: Operand, bias: Operand | None = None) -> Tensor:
         out = np.matmul(a, w.T)
     if bias is None:
         return out
-    b = np.asarray(bias)
+    b = asarray(bias)
     return np.add(out, b, out=out) if b.dtype == out.dtype and b.ndim == 1 else out + b
 
 
@@ -86,7 +86,7 @@ def linear(x: Operand, weight: Operand, bias: Operand | None = None) -> Tensor:
 
 
 def _array(x: Any) -> Any:
-    return x if isinstance(x, TensorBase) else np.asarray(x)
+    return x if isinstance(x, TensorBase) else asarray(x)
 
 
 def _matrix(x: Any) -> Any:
@@ -171,7 +171,7 @@ def outer(x: Operand, y: Operand) -> Tensor:
     tensor([[3., 4.],
             [6., 8.]])
     """
-    return np.multiply(np.asarray(x).reshape(-1, 1), np.asarray(y).reshape(-1))
+    return np.multiply(asarray(x).reshape(-1, 1), asarray(y).reshape(-1))
 
 
 @composite(np.linalg.outer)
@@ -209,7 +209,7 @@ def kron(x: Operand, y: Operand) -> Tensor:
     >>> tt.kron(tt.tensor([1.0, 10.0]), tt.tensor([1.0, 2.0, 3.0]))
     tensor([ 1.,  2.,  3., 10., 20., 30.])
     """
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = asarray(x), asarray(y)
     rows, columns = _blocks(x.shape, y.shape)
     x = x.reshape([n for row in rows for n in (row, 1)])
     y = y.reshape([n for column in columns for n in (1, column)])

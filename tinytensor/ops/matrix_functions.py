@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor.ops.factored import scipy_linalg, solve_with_itself
-from tinytensor.primitive import TensorBase, primitive
+from tinytensor.primitive import TensorBase, asarray, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -46,7 +46,7 @@ def _direction_rule(g: Any, x: Any, e: Any, needs: Any) -> tuple[Any, Any]:
 @primitive(joint=_direction_rule, inputs=("x", "e"))
 def _direction(x: Any, e: Any) -> Any:
     """The derivative of expm at x in the direction e."""
-    x, e = np.asarray(x), np.asarray(e)
+    x, e = asarray(x), asarray(e)
     if x.ndim == 2 and x.size:
         return scipy_linalg("expm").expm_frechet(x, e, compute_expm=False)
     n = x.shape[-1]
@@ -145,7 +145,7 @@ def sinm(x: Operand) -> Tensor:
 
 
 def _vector(x: Any, op: str) -> Any:
-    x = x if isinstance(x, TensorBase) else np.asarray(x)
+    x = x if isinstance(x, TensorBase) else asarray(x)
     if x.ndim != 1:
         raise ValueError(f"{op}: expected a vector, got shape {x.shape}; use x.reshape(-1)")
     return x
@@ -214,7 +214,7 @@ def block_diag(*xs: Operand) -> Tensor:
             [0., 0., 3.]])
     """
     given: tuple[Any, ...] = xs or ([],)
-    blocks: list[Any] = [np.atleast_2d(np.asarray(x)) for x in given]
+    blocks: list[Any] = [np.atleast_2d(asarray(x)) for x in given]
     rows, columns = [sum(b.shape[a] for b in blocks) for a in (-2, -1)]
     batch = np.broadcast_shapes(*[b.shape[:-2] for b in blocks])
     out = np.zeros((*batch, rows, columns), np.result_type(*blocks))

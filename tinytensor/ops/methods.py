@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor.ops import elementwise, indexing, joining, reductions, shape
-from tinytensor.primitive import TensorBase, composite, primitive, wrap
+from tinytensor.primitive import TensorBase, asarray, composite, primitive, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -31,11 +31,9 @@ def outer(function: Callable[..., Any], x: Any, y: Any) -> Any:
     tensor([[ 1.,  0., -1.],
             [ 2.,  1.,  0.]])
     """
-    a = x if isinstance(x, TensorBase) else np.asarray(x)
-    b: Any = y if isinstance(y, TensorBase) else np.asarray(y)
-    ndim = (b._data if isinstance(b, TensorBase) else b).ndim
-    whole = a._data if isinstance(a, TensorBase) else a
-    return function(shape.reshape(a, (*whole.shape, *(1,) * ndim)), b)
+    a = x if isinstance(x, TensorBase) else asarray(x)
+    b: Any = y if isinstance(y, TensorBase) else asarray(y)
+    return function(shape.reshape(a, (*np.shape(a), *(1,) * b.ndim)), b)
 
 
 # ------------------------------------------------------------------------------------------------ reduce, accumulate
@@ -138,7 +136,7 @@ def accumulate(ufunc: np.ufunc, function: Callable[..., Any], x: Any, axis: int 
 
 def _segments(indices: Any, n: int) -> tuple[Any, Any]:
     """Where the segments of ``reduceat`` start and stop: at the next index, or after one element if that is not ahead."""
-    starts = np.asarray(indices)
+    starts = asarray(indices)
     stops = np.append(starts[1:], n)
     return starts, np.where(stops > starts, stops, starts + 1)
 
@@ -196,7 +194,7 @@ def add_at(x: Operand, index: Any, y: Operand) -> Tensor:
     >>> tt.add_at(tt.zeros(3), np.array([0, 0, 2]), 1.0)
     tensor([2., 0., 1.])
     """
-    out = np.array(x)
+    out = asarray(x).copy()
     np.add.at(out, index, y)
     return out
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.ops.conv import operand
 from tinytensor.primitive import TensorBase, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
     from tinytensor.typing import Operand
 
-__all__ = ["batch_statistics", "group_norm", "layer_norm", "rms_norm"]
+__all__ = ["batch_statistics", "group_norm", "instance_statistics", "layer_norm", "rms_norm"]
 
 Axes = tuple[int, ...]
 
@@ -58,7 +59,7 @@ def _rule(g: Any, x: Any, weight: Any, bias_shape: Any, out: Any, shape: Any, ws
           centre: bool, kept: Any, needs: Any) -> Any:  # fmt: skip
     """∂L/∂x = r (ĝ − mean ĝ − x̂ mean(ĝ x̂)) with ĝ = g · weight, x̂ = (x − mean) r and r = 1/√(var + ε)."""
     gy, *others = g
-    if type(gy) is np.ndarray and type(x) is np.ndarray and others[0] is None and others[1] is None:
+    if gy.__class__ is np.ndarray and x.__class__ is np.ndarray and others[0] is None and others[1] is None:
         centred = kept[1] if kept and kept[0] is x else x.reshape(shape) - out[1]
         if axes == (1,) and len(shape) == 2 and weight is not None:
             grads = _rows_rule(gy.reshape(shape), centred, weight.reshape(-1), out[2], eps, centre, needs)
@@ -78,7 +79,7 @@ def _rows_rule(gy: Any, centred: Any, weight: Any, var: Any, eps: float, centre:
     """The same for rows (N, n) with a weight, where BLAS takes the sums."""
     n, r = centred.shape[1], 1 / np.sqrt(var + eps)  # (N, 1)
     if 0 in gy.strides:
-        gy = np.array(gy, order="C")  # of a sum: one number repeated, which BLAS does not take
+        gy = gy.copy()  # of a sum: one number repeated, which BLAS does not take
     product = gy * centred
     gw = np.matmul(r[:, 0], product) if needs[1] else None
     gb = np.matmul(np.ones(len(gy), gy.dtype), gy) if needs[2] else None
@@ -111,7 +112,7 @@ def _array_rule(gy: Any, x: Any, centred: Any, weight: Any, out: Any, shape: Any
         scale, gx = (r if w is None else r * w), gy
     else:
         scale, gx = r, gy * w
-        product *= w
+        product = product * w  # not in place: of a batch of one it is the gradient of the weight
         along, mean_g = _summed(product, axes), _summed(gx, axes) if centre else None
     hat *= along / n
     gx = np.subtract(gx, hat, out=hat)
@@ -170,8 +171,6 @@ def _over_last(
     op: str, x: Any, normalized_shape: int | Sequence[int], weight: Any, bias: Any, eps: float, centre: bool
 ) -> Any:
     own = (normalized_shape,) if isinstance(normalized_shape, (int, np.integer)) else tuple(normalized_shape)
-    if not isinstance(x, TensorBase):
-        x = np.asarray(x)
     dims = x.shape
     if not own or dims[len(dims) - len(own) :] != own or len(dims) < len(own):
         raise ValueError(f"{op}: the last axes of x must be normalized_shape {own}, got x of shape {dims}")
@@ -182,24 +181,24 @@ def _over_last(
 
 
 def layer_norm(
-    x: Operand, normalized_shape: int | Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
+    input: Operand, normalized_shape: int | Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Tensor:
     """(x − mean)/√(var + ε) · weight + bias over the last axes.   (``torch.nn.functional.layer_norm``)
 
-    x: (..., *normalized_shape); weight and bias: normalized_shape. Ba, Kiros and Hinton, 2016.
+    input x: (..., *normalized_shape); weight and bias: normalized_shape. Ba, Kiros and Hinton, 2016.
 
     >>> import tinytensor as tt
     >>> tt.nn.functional.layer_norm(tt.tensor([[1.0, 3.0], [0.0, 8.0]]), 2).round(3)
     tensor([[-1.,  1.],
             [-1.,  1.]])
     """
-    return _over_last("layer_norm", x, normalized_shape, weight, bias, eps, True)
+    return _over_last("layer_norm", operand(input), normalized_shape, weight, bias, eps, True)
 
 
 def _rms_rule(g: Any, x: Any, out: Any, eps: float) -> Any:
     """∂L/∂x = r (g − y mean(g y)) with r = 1/√(mean x² + ε)."""
     n = x.shape[-1]
-    if type(g) is np.ndarray and type(x) is np.ndarray:
+    if g.__class__ is np.ndarray and x.__class__ is np.ndarray:
         r, along = np.vecdot(x, x), np.vecdot(g, out)[..., None]
         r /= n
         r += eps
@@ -219,25 +218,27 @@ def _root_mean_square(x: Any, eps: float) -> Any:
     return x / np.sqrt(mean)[..., None]
 
 
-def rms_norm(x: Operand, normalized_shape: int | Sequence[int], weight: Any = None, eps: float | None = None) -> Tensor:
+def rms_norm(
+    input: Operand, normalized_shape: int | Sequence[int], weight: Any = None, eps: float | None = None
+) -> Tensor:
     """x/√(mean x² + ε) · weight over the last axes; ε None: that of the dtype.   (``torch.nn.functional.rms_norm``)
 
-    x: (..., *normalized_shape); weight: normalized_shape. Zhang and Sennrich, 2019.
+    input x: (..., *normalized_shape); weight: normalized_shape. Zhang and Sennrich, 2019.
 
     >>> import tinytensor as tt
     >>> tt.nn.functional.rms_norm(tt.tensor([1.0, 7.0]), 2)
     tensor([0.2, 1.4])
     """
+    x = operand(input)
     if eps is None:
-        dtype = x.dtype if hasattr(x, "dtype") else np.dtype(float)
-        eps = float(np.finfo(dtype if dtype.kind == "f" else float).eps)
+        eps = float(np.finfo(x.dtype if x.dtype.kind == "f" else float).eps)
     if weight is None and isinstance(x, TensorBase) and x.ndim and normalized_shape in (x.shape[-1], x.shape[-1:]):
         return _root_mean_square(x, eps)
     return _over_last("rms_norm", x, normalized_shape, weight, None, eps, False)
 
 
-def group_norm(x: Operand, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
-    """:func:`layer_norm` over each group of channels, x (N, C, ...).   (``torch.nn.functional.group_norm``)
+def group_norm(input: Operand, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor:
+    """:func:`layer_norm` over each group of channels, input (N, C, ...).   (``torch.nn.functional.group_norm``)
 
     weight and bias: (C,). As many groups as channels: ``instance_norm``. Wu and He, 2018.
 
@@ -245,8 +246,11 @@ def group_norm(x: Operand, num_groups: int, weight: Any = None, bias: Any = None
     >>> tt.nn.functional.group_norm(tt.tensor([[1.0, 3.0, 0.0, 8.0]]), 2).round(3)
     tensor([[-1.,  1., -1.,  1.]])
     """
-    if not isinstance(x, TensorBase):
-        x = np.asarray(x)
+    return _grouped(operand(input), num_groups, weight, bias, eps)[0]
+
+
+def _grouped(x: Any, num_groups: int, weight: Any, bias: Any, eps: float) -> Any:
+    """x normalised, and the mean and the variance of each group of each sample."""
     dims = x.shape
     if len(dims) < 2 or num_groups < 1 or dims[1] % num_groups:
         raise ValueError(f"group_norm: expected x (N, C, ...) with C divisible by {num_groups} groups, got {dims}")
@@ -260,7 +264,13 @@ def group_norm(x: Operand, num_groups: int, weight: Any = None, bias: Any = None
         shape, wshape, axes = (dims[0], num_groups, size), (num_groups, 1), (2,)
     else:
         shape, wshape, axes = (dims[0], num_groups, each, size), (num_groups, each, 1), (2, 3)
-    return _normalized(x, weight, bias, shape, wshape, axes, eps, True, [])[0]
+    return _normalized(x, weight, bias, shape, wshape, axes, eps, True, [])
+
+
+def instance_statistics(x: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any, Any]:
+    """x (N, C, ...) normalised over all axes but these two, and the mean and the variance (N, C)."""
+    y, mean, var = _grouped(x, x.shape[1], weight, bias, eps)
+    return y, mean.reshape(x.shape[:2]), var.reshape(x.shape[:2])
 
 
 def batch_statistics(x: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any, Any]:

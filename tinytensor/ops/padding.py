@@ -9,7 +9,7 @@ import numpy as np
 
 from tinytensor.ops.joining import concatenate
 from tinytensor.ops.shape import as_tensor, broadcast_to, copy
-from tinytensor.primitive import TensorBase, composite, has_tensors, primitive, wrap
+from tinytensor.primitive import TensorBase, asarray, composite, has_tensors, primitive, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -83,7 +83,7 @@ def _widths(pad_width: Any, ndim: int) -> list[tuple[int, int]]:
         for axis, width in pad_width.items():
             table[axis] = width if isinstance(width, tuple) else (width, width)
         pad_width = table
-    widths = np.broadcast_to(np.asarray(pad_width), (ndim, 2))
+    widths = np.broadcast_to(asarray(pad_width), (ndim, 2))
     if widths.size and widths.dtype.kind not in "iu":
         raise TypeError(f"pad: widths must be integers, got {pad_width!r:.60}")
     if (widths < 0).any():

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinytensor.ops.elementwise import keep, zero
 from tinytensor.ops.indexing import getitem, setitem
-from tinytensor.primitive import DISPATCH, TensorBase, composite, has_tensors, primitive, wrap
+from tinytensor.primitive import DISPATCH, TensorBase, asarray, composite, has_tensors, primitive, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -130,7 +130,9 @@ def leaky_relu(x: Operand, negative_slope: float = 0.01) -> Tensor:
 @primitive(broadcasts=True, elementwise=True, x=lambda g, wins, ties: _winner(g, wins, ties))
 def _shared(x: Any, wins: Any, ties: Any) -> Any:
     out = keep(x, wins)
-    return np.where(ties, x * 0.5, out) if ties.any() else out
+    if type(ties) is np.ndarray and not ties.any():  # a traced program does not choose
+        return out
+    return np.where(ties, x * 0.5, out)
 
 
 _shared_arrays = _shared.__wrapped__
@@ -138,7 +140,7 @@ _shared_arrays = _shared.__wrapped__
 
 def _winner(g: Any, wins: Any, ties: Any) -> Any:
     """The share of the gradient: all, none, or half at a tie."""
-    return (_shared_arrays if type(g) is np.ndarray else _shared)(g, wins, ties)
+    return (_shared_arrays if g.__class__ is np.ndarray else _shared)(g, wins, ties)
 
 
 @primitive(
@@ -292,13 +294,13 @@ def select(condlist: Sequence[Operand], choicelist: Sequence[Operand], default: 
         )
     kinds = [default, *choicelist]
     dtype = np.result_type(
-        *[x if type(x) in (int, float, complex) else getattr(x, "dtype", None) or np.asarray(x) for x in kinds]
+        *[x if type(x) in (int, float, complex) else getattr(x, "dtype", None) or asarray(x) for x in kinds]
     )
     out: Any = default.astype(dtype) if isinstance(default, TensorBase) else np.asarray(default, dtype)
     for k in range(len(condlist) - 1, -1, -1):
         condition: Any = condlist[k]
         if not isinstance(condition, TensorBase):
-            condition = np.asarray(condition)
+            condition = asarray(condition)
         if condition.dtype != bool:
             raise TypeError(f"select: condition {k} must be an array of booleans, got {condition.dtype}")
         out = where(condition, choicelist[k], out)
@@ -337,7 +339,7 @@ def piecewise(
     """
     if not has_tensors((x, condlist)):
         return np.piecewise(x, condlist, funclist, *args, **kw)
-    array: Any = x if isinstance(x, TensorBase) else np.asarray(x)
+    array: Any = x if isinstance(x, TensorBase) else asarray(x)
     out: Any = wrap(np.zeros(array.shape, array.dtype), None)
     for mask, function in zip(_masks(array, condlist, len(funclist)), funclist, strict=True):
         if not callable(function):

@@ -10,7 +10,7 @@ import numpy as np
 from tinytensor.ops.decompositions import eigvals
 from tinytensor.ops.elementwise import div0
 from tinytensor.ops.solving import lstsq
-from tinytensor.primitive import TensorBase, composite, primitive
+from tinytensor.primitive import TensorBase, asarray, composite, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -22,7 +22,7 @@ __all__ = [
 
 
 def _array(x: Any) -> Any:
-    x = x if isinstance(x, TensorBase) else np.asarray(x)
+    x = x if isinstance(x, TensorBase) else asarray(x)
     return x if x.ndim else x.reshape(1)
 
 
@@ -219,7 +219,7 @@ def poly(seq_of_zeros: Operand) -> Tensor:
     >>> tt.poly(tt.tensor([1.0, 2.0]))
     tensor([ 1., -3.,  2.])
     """
-    z: Any = seq_of_zeros if isinstance(seq_of_zeros, TensorBase) else np.asarray(seq_of_zeros)
+    z: Any = seq_of_zeros if isinstance(seq_of_zeros, TensorBase) else asarray(seq_of_zeros)
     if z.ndim == 2 and z.shape[0] == z.shape[1] and z.size:
         z = eigvals(z)
     elif z.ndim == 0:

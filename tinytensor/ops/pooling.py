@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor.ops.conv import Ints, Pads, batched, blank, inside, numbers, outside, padded
-from tinytensor.primitive import TensorBase, primitive
+from tinytensor.primitive import TensorBase, primitive, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -161,7 +161,7 @@ def _options(
     pads = []
     for size, k, s, p, d in zip(x.shape[2:], kernel, stride, padding, dilation, strict=True):
         room = size + 2 * p - d * (k - 1) - 1
-        if room < 0:
+        if room <= (-s if ceil_mode else -1):
             raise ValueError(
                 f"{op}: a kernel of {kernel}, dilation {dilation}, does not fit into an input of {x.shape[2:]} with "
                 f"padding {padding}"
@@ -173,45 +173,64 @@ def _options(
     return kernel, stride, tuple(pads), dilation
 
 
-def _maximum(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, n: int) -> Tensor:
+def _indices(x: Any, out: Any, kernel: Ints, stride: Ints, pads: Pads, dilation: Ints) -> Any:
+    """Where in its image, read as a row, each window's winner stands: PyTorch's, of shape (N, C, *places)."""
+    found = np.zeros(out.shape, np.int64)
+    winners = _winners(x, out, kernel, stride, pads, dilation)
+    for at, won in zip(product(*map(range, kernel)), winners, strict=True):
+        place: Any = 0
+        for k, d, s, (a, _), n, places in zip(at, dilation, stride, pads, x.shape[2:], out.shape[2:], strict=True):
+            place = np.expand_dims(place * n, -1) + (k * d - a + np.arange(places) * s)
+        np.copyto(found, place, where=outside(won))
+    return wrap(found, None)
+
+
+def _maximum(
+    x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, indices: bool, n: int
+) -> Any:
     op = f"max_pool{n}d"
     x, alone = batched(x, n, op)
     if x.dtype.kind == "c":
         raise TypeError(f"{op}: complex numbers have no order; pool abs(x) or x.real")
     kernel, stride, pads, dilation = _options(x, kernel, stride, padding, dilation, ceil_mode, op)
     out = _max_pool(x, kernel, stride, pads, dilation)
-    return out[0] if alone else out
+    if not indices:
+        return out[0] if alone else out
+    where = _indices(x, out, kernel, stride, pads, dilation)
+    return (out[0], where[0]) if alone else (out, where)
 
 
 def max_pool1d(
-    x: Operand, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
-) -> Tensor:
+    input: Operand, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:  # fmt: skip
     """The largest of the ``kernel_size`` numbers at each place.   (``torch.nn.functional.max_pool1d``)
 
-    Shapes: x (N, C, L) or (C, L). The windows start ``stride`` (by default: ``kernel_size``) apart; padding never wins.
+    Shapes: input (N, C, L) or (C, L). The windows start ``stride`` (by default: ``kernel_size``) apart; padding never wins.
     The gradient goes to the largest element, to the first if several are equal. ``ceil_mode``: a last window may hang
-    over the edge.
+    over the edge. ``return_indices``: also where the largest elements stand, counted along the axes that are pooled.
 
     >>> import tinytensor as tt
     >>> tt.nn.functional.max_pool1d(tt.tensor([[1.0, 3.0, 2.0, 4.0]]), 2)
     tensor([[3., 4.]])
     """
-    return _maximum(x, kernel_size, stride, padding, dilation, ceil_mode, 1)
+    return _maximum(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices, 1)
 
 
 def max_pool2d(
-    x: Operand, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
-) -> Tensor:
+    input: Operand, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:  # fmt: skip
     """The same as :func:`max_pool1d` along two axes.   (``torch.nn.functional.max_pool2d``)
 
-    Shapes: x (N, C, H, W) or (C, H, W). Of equal numbers the first in reading order gets the gradient.
+    Shapes: input (N, C, H, W) or (C, H, W). Of equal numbers the first in reading order gets the gradient.
 
     >>> import tinytensor as tt
     >>> tt.nn.functional.max_pool2d(tt.arange(16.0).reshape(1, 4, 4), 2)
     tensor([[[ 5.,  7.],
              [13., 15.]]])
     """
-    return _maximum(x, kernel_size, stride, padding, dilation, ceil_mode, 2)
+    return _maximum(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices, 2)
 
 
 def _counts(size: Ints, kernel: Ints, stride: Ints, pads: Pads, padding: Ints, include: bool) -> list[Any]:
@@ -242,34 +261,34 @@ def _mean(
 
 
 def avg_pool1d(
-    x: Operand, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+    input: Operand, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Tensor:  # fmt: skip
     """The mean of the ``kernel_size`` numbers at each place.   (``torch.nn.functional.avg_pool1d``)
 
-    Shapes: x (N, C, L) or (C, L). ``count_include_pad``: the zeros of the padding count as numbers.
+    Shapes: input (N, C, L) or (C, L). ``count_include_pad``: the zeros of the padding count as numbers.
 
     >>> import tinytensor as tt
     >>> tt.nn.functional.avg_pool1d(tt.tensor([[1.0, 3.0, 2.0, 4.0]]), 2)
     tensor([[2., 3.]])
     """
-    return _mean(x, kernel_size, stride, padding, ceil_mode, count_include_pad, None, 1)
+    return _mean(input, kernel_size, stride, padding, ceil_mode, count_include_pad, None, 1)
 
 
 def avg_pool2d(
-    x: Operand, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+    input: Operand, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
     count_include_pad: bool = True, divisor_override: int | None = None,
 ) -> Tensor:  # fmt: skip
     """The same as :func:`avg_pool1d` along two axes.   (``torch.nn.functional.avg_pool2d``)
 
-    Shapes: x (N, C, H, W) or (C, H, W). ``divisor_override``: what the sums are divided by.
+    Shapes: input (N, C, H, W) or (C, H, W). ``divisor_override``: what the sums are divided by.
 
     >>> import tinytensor as tt
     >>> tt.nn.functional.avg_pool2d(tt.arange(16.0).reshape(1, 4, 4), 2)
     tensor([[[ 2.5,  4.5],
              [10.5, 12.5]]])
     """
-    return _mean(x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, 2)
+    return _mean(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override, 2)
 
 
 def _adaptive(x: Any, output_size: Any, n: int) -> Tensor:
@@ -298,25 +317,25 @@ def _averages(n: int, to: int, dtype: Any) -> Any:
     return (inside / inside.sum(0)).astype(dtype if dtype.kind in "fc" else float)
 
 
-def adaptive_avg_pool1d(x: Operand, output_size: Any) -> Tensor:
+def adaptive_avg_pool1d(input: Operand, output_size: Any) -> Tensor:
     """The means of ``output_size`` parts of the last axis.   (``torch.nn.functional.adaptive_avg_pool1d``)
 
-    Shapes: x (N, C, L) or (C, L). Part i of m is ⌊i L/m⌋ … ⌈(i + 1) L/m⌉ − 1: as long as each other, or overlapping by one.
+    Shapes: input (N, C, L) or (C, L). Part i of m is ⌊i L/m⌋ … ⌈(i + 1) L/m⌉ − 1: as long as each other, or overlapping by one.
 
     >>> import tinytensor as tt
     >>> tt.nn.functional.adaptive_avg_pool1d(tt.tensor([[1.0, 3.0, 2.0, 4.0]]), 2)
     tensor([[2., 3.]])
     """
-    return _adaptive(x, output_size, 1)
+    return _adaptive(input, output_size, 1)
 
 
-def adaptive_avg_pool2d(x: Operand, output_size: Any) -> Tensor:
+def adaptive_avg_pool2d(input: Operand, output_size: Any) -> Tensor:
     """The same as :func:`adaptive_avg_pool1d` along two axes; None keeps an axis.   (``torch.nn.functional.adaptive_avg_pool2d``)
 
-    Shapes: x (N, C, H, W) or (C, H, W) to (N, C, *output_size).
+    Shapes: input (N, C, H, W) or (C, H, W) to (N, C, *output_size).
 
     >>> import tinytensor as tt
     >>> tt.nn.functional.adaptive_avg_pool2d(tt.arange(16.0).reshape(1, 4, 4), 1)
     tensor([[[7.5]]])
     """
-    return _adaptive(x, output_size, 2)
+    return _adaptive(input, output_size, 2)

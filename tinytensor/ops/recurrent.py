@@ -21,12 +21,12 @@ import numpy as np
 from tinytensor.graph import enable_grad, history, leaf, walk
 from tinytensor.ops.pieces import relu
 from tinytensor.ops.transcendental import sigmoid
-from tinytensor.primitive import TensorBase, primitive, wrap
+from tinytensor.primitive import TensorBase, contiguous, primitive, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
 
-__all__ = ["gru", "lstm", "rnn"]
+__all__ = ["gru", "lstm", "projected_lstm", "rnn"]
 
 # ---------------------------------------------------------------------------------------- step by step, in primitives
 
@@ -43,10 +43,15 @@ def _rnn_step(x: Any, states: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, a
 
 def _lstm_step(x: Any, states: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> tuple[Any, ...]:
     h, c = states
-    n = h.shape[1]
+    n = c.shape[1]
     pre = _affine(x, w_ih, b_ih) + _affine(h, w_hh, b_hh)
     c = sigmoid(pre[:, n : 2 * n]) * c + sigmoid(pre[:, :n]) * np.tanh(pre[:, 2 * n : 3 * n])
     return sigmoid(pre[:, 3 * n :]) * np.tanh(c), c
+
+
+def _projected_step(x: Any, states: Any, *weights: Any) -> tuple[Any, ...]:
+    h, c = _lstm_step(x, states, *weights[:4])
+    return np.matmul(h, weights[4].T), c
 
 
 def _gru_step(x: Any, states: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> tuple[Any, ...]:
@@ -95,8 +100,8 @@ def _recorded(
 
 
 def _all_arrays(g: Any, *inputs: Any) -> bool:
-    return all(c is None or type(c) is np.ndarray for c in g) and all(
-        x is None or type(x) is np.ndarray for x in inputs
+    return all(c is None or c.__class__ is np.ndarray for c in g) and all(
+        x is None or x.__class__ is np.ndarray for x in inputs
     )
 
 
@@ -105,13 +110,13 @@ def _all_arrays(g: Any, *inputs: Any) -> bool:
 
 def _contiguous(x: Any, reverse: bool) -> Any:
     """(T, N, H) as (T, H, N), contiguous, in the order of computation; None stays so."""
-    return None if x is None else np.ascontiguousarray((x[::-1] if reverse else x).transpose(0, 2, 1))
+    return None if x is None else contiguous((x[::-1] if reverse else x).transpose(0, 2, 1))
 
 
 def _visible(hs: Any, mask: Any, reverse: bool) -> Any:
     """The outputs (T, N, H), in the order of time, of the states (T + 1, H, N): 0 where there was no step."""
     y = (hs[:0:-1] if reverse else hs[1:]).transpose(0, 2, 1)
-    return y.copy() if mask is None else np.ascontiguousarray(y * mask)
+    return y.copy() if mask is None else contiguous(y * mask)
 
 
 def _cotangent(gy: Any, mask: Any, reverse: bool) -> Any:
@@ -135,7 +140,7 @@ def _history(state: Any, steps: int, dtype: Any) -> Any:
 
 
 def _start(g: Any, like: Any) -> Any:
-    return np.zeros_like(like) if g is None else np.array(g.T, order="C")
+    return np.zeros_like(like) if g is None else g.T.copy()
 
 
 def _sum(a: Any, b: Any) -> Any:
@@ -154,9 +159,9 @@ def _gradients(of_x: Any, of_h: Any, x: Any, w_ih: Any, hs: Any, reverse: bool, 
     gx = gw = gr = gb = gc = None
     if needs[0]:
         gx = np.matmul(from_x.T, w_ih).reshape(x.shape)
-        gx = np.ascontiguousarray(gx[::-1]) if reverse else gx
+        gx = contiguous(gx[::-1]) if reverse else gx
     if needs[1 + n]:
-        gw = np.matmul(from_x, np.ascontiguousarray(x[::-1] if reverse else x).reshape(steps * batch, -1))
+        gw = np.matmul(from_x, contiguous(x[::-1] if reverse else x).reshape(steps * batch, -1))
     if needs[2 + n]:
         gr = np.matmul(from_h, hs[:-1].transpose(0, 2, 1).reshape(steps * batch, -1))
     if needs[3 + n]:
@@ -301,6 +306,12 @@ def lstm(x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: A
     i, f, o are sigmoids, g a tanh of w_ih x + b_ih + w_hh h + b_hh, in the order i, f, g, o. See :class:`tinytensor.nn.LSTM`.
     """
     return _lstm(x, h, c, w_ih, w_hh, b_ih, b_hh, mask, reverse)[:3]
+
+
+def projected_lstm(x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, w_hr: Any, mask: Any = None,
+                   reverse: bool = False) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """:func:`lstm` with h′ = w_hr (o tanh c′), which has fewer numbers than c: in ordinary primitives, step by step."""
+    return _unrolled(_projected_step, x, (h, c), (w_ih, w_hh, b_ih, b_hh, w_hr), mask, reverse)
 
 
 # ---------------------------------------------------------------------------------------------------------------- GRU

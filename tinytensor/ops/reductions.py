@@ -10,7 +10,7 @@ import numpy as np
 
 from tinytensor.ops.axes import axes_of, count_of, kept_shape, rarely
 from tinytensor.ops.scans import cumprod, cumsum, cumulative_prod, cumulative_sum, others
-from tinytensor.primitive import primitive
+from tinytensor.primitive import asarray, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -32,14 +32,19 @@ def spread(x: Operand, axis: Axis, shape: tuple[int, ...]) -> Tensor:
            [1., 2.],
            [1., 2.]])
     """
-    x = np.asarray(x)
+    x = asarray(x)
     if x.ndim == 0 and (axis is None or len(shape) == 1):
-        return np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
+        return _repeated(x, shape, (0,) * len(shape))
     kept = x.reshape(kept_shape(shape, axis, "spread"))
-    strides = [0 if n == 1 else stride for n, stride in zip(kept.shape, kept.strides, strict=True)]
+    strides = tuple([0 if n == 1 else stride for n, stride in zip(kept.shape, kept.strides, strict=True)])
     if kept.size == 0 or not kept.flags.c_contiguous:
         return np.broadcast_to(kept, shape)
-    return np.ndarray(shape, kept.dtype, kept, 0, strides)  # ten times faster
+    return _repeated(kept, shape, strides)
+
+
+def _repeated(x: Any, shape: tuple[int, ...], strides: tuple[int, ...]) -> Any:
+    """``np.broadcast_to``, ten times faster."""
+    return np.ndarray(shape, x.dtype, x, 0, strides) if type(x) is np.ndarray else np.broadcast_to(x, shape)
 
 
 def _refuse_initial(name: str, initial: Any) -> None:
@@ -111,7 +116,7 @@ def mean(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> tt.mean(tt.tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0)
     tensor([2., 3.])
     """
-    x = np.asarray(x)
+    x = asarray(x)
     if x.dtype == np.float16:  # NumPy sums halves in single precision
         return x.mean(axis, keepdims=keepdims)
     return np.add.reduce(x, axis, keepdims=keepdims) / count_of(x.shape, axis, "mean")
@@ -119,7 +124,7 @@ def mean(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 def _at_extreme(g: Any, x: Any, out: Any, axis: Any, where: Any = True, initial: Any = None) -> Any:
     """The gradient shared evenly among the elements that are equal to the extreme (all NaNs, if it is NaN)."""
-    if axis is None and type(g) is np.ndarray and where is True and initial is None:
+    if axis is None and g.__class__ is np.ndarray and where is True and initial is None:
         hits = x == out
         if count := np.count_nonzero(hits):
             found = np.zeros(x.shape, g.dtype)
@@ -187,7 +192,7 @@ def _std_rule(g: Any, x: Any, out: Any, axis: Any, ddof: Any) -> Any:
 
 def _var(x: Any, axis: Any, ddof: Any, keepdims: bool) -> Any:
     """NumPy's algorithm without its cases."""
-    x = np.asarray(x)
+    x = asarray(x)
     if x.dtype.char not in "df" or (free := (n := count_of(x.shape, axis, "var")) - ddof) <= 0:
         return np.var(x, axis=axis, ddof=ddof, keepdims=keepdims)
     centred = x - np.add.reduce(x, axis, keepdims=True) / n
@@ -307,10 +312,10 @@ def logsumexp(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> tt.logsumexp(tt.tensor([1000.0, 1000.0]))
     tensor(1000.69314718)
     """
-    x = np.asarray(x)
+    x = asarray(x)
     peak = _peak(x, axis)
     out = np.log(np.add.reduce(np.exp(x - peak), axis, keepdims=True)) + peak
-    return out if keepdims else np.asarray(out).squeeze(axes_of(axis, x.ndim, "logsumexp"))[()]
+    return out if keepdims else asarray(out).squeeze(axes_of(axis, x.ndim, "logsumexp"))[()]
 
 
 @primitive(x=lambda g, out, axis: out * (g - np.add.reduce(g * out, axis=axis, keepdims=True)))
@@ -321,7 +326,7 @@ def softmax(x: Operand, axis: Axis = -1) -> Tensor:
     >>> tt.softmax(tt.tensor([0.0, 1000.0]))
     tensor([0., 1.])
     """
-    x = np.asarray(x)
+    x = asarray(x)
     e = np.asarray(x - np.maximum.reduce(x, axis, keepdims=True, initial=None if x.size else 0))
     if e.dtype.kind != "f":
         e = np.asarray(np.exp(e))
@@ -338,6 +343,6 @@ def log_softmax(x: Operand, axis: Axis = -1) -> Tensor:
     >>> tt.log_softmax(tt.tensor([0.0, 1000.0]))
     tensor([-1000.,     0.])
     """
-    x = np.asarray(x)
+    x = asarray(x)
     shifted = x - np.maximum.reduce(x, axis, keepdims=True, initial=None if x.size else 0)
     return shifted - np.log(np.add.reduce(np.exp(shifted), axis, keepdims=True))

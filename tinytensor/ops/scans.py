@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor.ops.axes import axes_of, rarely
-from tinytensor.primitive import composite, primitive
+from tinytensor.primitive import asarray, composite, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -44,7 +44,7 @@ def recurrence(x: Operand, y: Operand) -> Tensor:
     >>> recurrence(np.array([9.0, 2.0, 10.0]), np.array([1.0, 0.5, 3.0]))
     array([ 1. ,  2.5, 28. ])
     """
-    factor, out, d = np.array(x), np.array(y), 1
+    factor, out, d = asarray(x).copy(), asarray(y).copy(), 1
     while d < out.shape[-1]:
         out[..., d:] += factor[..., d:] * out[..., :-d]
         factor[..., d:] *= factor[..., :-d]
@@ -86,7 +86,7 @@ def others(x: Operand, total: Operand, scale: Operand) -> Tensor:
     >>> others(np.array([0.0, 2.0, 3.0]), np.array([0.0]), np.array([10.0]))
     array([60.,  0.,  0.])
     """
-    x, total = np.asarray(x), np.asarray(total)
+    x, total = asarray(x), asarray(total)
     if x.dtype.char in _SAFE and _divisible(total, *_SAFE[x.dtype.char]):
         return total * scale / x
     left = np.multiply.accumulate(x, -1)
@@ -122,7 +122,7 @@ def cumsum(x: Operand, axis: int | None = None) -> Tensor:
     >>> tt.cumsum(tt.tensor([1.0, 2.0, 3.0]))
     tensor([1., 3., 6.])
     """
-    return np.asarray(x).cumsum(axis)
+    return asarray(x).cumsum(axis)
 
 
 def _pull_rule(t: Any, x: Any, y: Any) -> Any:
@@ -169,11 +169,11 @@ def cumprod(x: Operand, axis: int | None = None) -> Tensor:
     >>> tt.grad(lambda x: tt.cumprod(x).sum())(tt.tensor([2.0, 0.0, 3.0]))
     tensor([1., 8., 0.])
     """
-    return np.asarray(x).cumprod(axis)
+    return asarray(x).cumprod(axis)
 
 
 def _cumulative(scan: Any, x: Any, axis: Any, dtype: Any, first: float | None) -> Any:
-    x = x if hasattr(x, "dtype") else np.asarray(x)
+    x = x if hasattr(x, "dtype") else asarray(x)
     if axis is None and x.ndim > 1:
         raise ValueError(f"cumulative_{scan.__name__[3:]}: expected an axis for an array of {x.ndim} dimensions")
     x = x if x.ndim else x.reshape(1)

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinytensor.ops.indexing import getitem, plain_index, scatter, setitem
 from tinytensor.ops.shape import as_tensor, axes_of
-from tinytensor.primitive import TensorBase, composite, primitive, wrap
+from tinytensor.primitive import TensorBase, asarray, composite, primitive, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -83,7 +83,7 @@ def sort(x: Operand, axis: int | None = -1, kind: Any = None, order: None = None
     """
     if order is not None:
         raise TypeError("sort() does not take order=: a tensor has no fields")
-    return np.sort(np.asarray(x), axis, kind=kind, stable=stable)
+    return np.sort(asarray(x), axis, kind=kind, stable=stable)
 
 
 @composite(np.partition)
@@ -285,7 +285,7 @@ def _insertions(obj: Any, n: int) -> Any:
     """Where things are inserted, counted from the front."""
     if isinstance(obj, slice):
         return np.arange(*obj.indices(n))
-    places = np.asarray(obj)
+    places = asarray(obj)
     places = np.flatnonzero(places) if places.dtype == bool else places.astype(np.intp, casting="same_kind")
     if places.size and not -n <= places.min() <= places.max() <= n:
         raise IndexError(f"insert: an index is out of bounds for an axis of length {n}: {obj!r:.60}")
@@ -311,7 +311,7 @@ def resize(x: Operand, new_shape: Any) -> Tensor:
     >>> tt.resize(tt.tensor([1.0, 2.0]), 5)
     tensor([1., 2., 1., 2., 1.])
     """
-    return np.resize(np.asarray(x), new_shape)
+    return np.resize(asarray(x), new_shape)
 
 
 @composite(np.trim_zeros)
@@ -379,4 +379,4 @@ def sliding_window_view(x: Operand, window_shape: int | Sequence[int], axis: Any
     tensor([[1., 2.],
             [2., 3.]])
     """
-    return np.lib.stride_tricks.sliding_window_view(np.asarray(x), window_shape, axis)
+    return np.lib.stride_tricks.sliding_window_view(asarray(x), window_shape, axis)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from tinytensor.primitive import DISPATCH, TensorBase, composite, has_tensors, primitive, sum_to, wrap
+from tinytensor.primitive import DISPATCH, TensorBase, asarray, composite, has_tensors, primitive, sum_to, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -24,7 +24,7 @@ __all__ = [
 
 def as_tensor(x: Any) -> Any:
     """x, or a tensor without gradient of what it holds."""
-    return x if isinstance(x, TensorBase) else wrap(np.asarray(x), None)
+    return x if isinstance(x, TensorBase) else wrap(asarray(x), None)
 
 
 # ------------------------------------------------------------------------------------------------------------- reshape
@@ -50,7 +50,7 @@ def reshape(x: Operand, shape: Shape, order: str = "C", copy: bool | None = None
     tensor([[1., 2.],
             [3., 4.]])
     """
-    a = np.asarray(x)
+    a = asarray(x)
     if order == "C" and copy is None:
         return a.reshape(shape)
     return a.reshape(shape, order=_order(a, order, "reshape"), copy=copy)
@@ -64,7 +64,7 @@ def ravel(x: Operand, order: str = "C") -> Tensor:
     >>> tt.ravel(tt.tensor([[1.0, 2.0], [3.0, 4.0]]), order="F")
     tensor([1., 3., 2., 4.])
     """
-    a = np.asarray(x)
+    a = asarray(x)
     return a.ravel() if order == "C" else a.ravel(_order(a, order, "ravel"))
 
 
@@ -76,7 +76,7 @@ def squeeze(x: Operand, axis: Axis = None) -> Tensor:
     >>> tt.squeeze(tt.zeros((1, 3, 1)), axis=0).shape
     (3, 1)
     """
-    return np.asarray(x).squeeze(axis)
+    return asarray(x).squeeze(axis)
 
 
 @primitive(np.expand_dims, x=lambda g, x_shape: g.reshape(x_shape))
@@ -87,7 +87,7 @@ def expand_dims(x: Operand, axis: int | tuple[int, ...]) -> Tensor:
     >>> tt.expand_dims(tt.zeros(3), (0, -1)).shape
     (1, 3, 1)
     """
-    return np.expand_dims(np.asarray(x), axis)
+    return np.expand_dims(asarray(x), axis)
 
 
 def _at_least(arrays: tuple[Any, ...], n: int, lifted: Any) -> Any:
@@ -162,7 +162,7 @@ def transpose(x: Operand, axes: Sequence[int] | None = None) -> Tensor:
     tensor([[1., 3.],
             [2., 4.]])
     """
-    return np.asarray(x).transpose(axes)
+    return asarray(x).transpose(axes)
 
 
 @primitive(np.matrix_transpose, x=lambda g: g.mT)
@@ -173,7 +173,7 @@ def matrix_transpose(x: Operand) -> Tensor:
     >>> tt.matrix_transpose(tt.zeros((5, 2, 3))).shape
     (5, 3, 2)
     """
-    return np.matrix_transpose(np.asarray(x))
+    return np.matrix_transpose(asarray(x))
 
 
 @primitive(np.swapaxes, x=lambda g, axis1, axis2: g.swapaxes(axis1, axis2))
@@ -184,7 +184,7 @@ def swapaxes(x: Operand, axis1: int, axis2: int) -> Tensor:
     >>> tt.swapaxes(tt.zeros((2, 3, 4)), 0, -1).shape
     (4, 3, 2)
     """
-    return np.asarray(x).swapaxes(axis1, axis2)
+    return asarray(x).swapaxes(axis1, axis2)
 
 
 def _moved(ndim: int, source: Any, destination: Any) -> list[int]:
@@ -206,7 +206,7 @@ def moveaxis(x: Operand, source: int | Sequence[int], destination: int | Sequenc
     >>> tt.moveaxis(tt.zeros((2, 3, 4)), 0, -1).shape
     (3, 4, 2)
     """
-    a = np.asarray(x)
+    a = asarray(x)
     return a.transpose(_moved(a.ndim, source, destination))
 
 
@@ -228,7 +228,7 @@ def rollaxis(x: Operand, axis: int, start: int = 0) -> Tensor:
     >>> tt.rollaxis(tt.zeros((2, 3, 4)), 2).shape
     (4, 2, 3)
     """
-    a = np.asarray(x)
+    a = asarray(x)
     return a.transpose(_rolled(a.ndim, axis, start))
 
 
@@ -243,7 +243,7 @@ def flip(x: Operand, axis: Axis = None) -> Tensor:
     >>> tt.flip(tt.tensor([1.0, 2.0, 3.0]))
     tensor([3., 2., 1.])
     """
-    return np.flip(np.asarray(x), axis)
+    return np.flip(asarray(x), axis)
 
 
 @primitive(np.fliplr, x=lambda g: g[:, ::-1])
@@ -254,7 +254,7 @@ def fliplr(x: Operand) -> Tensor:
     >>> tt.fliplr(tt.tensor([[1.0, 2.0]]))
     tensor([[2., 1.]])
     """
-    return np.fliplr(np.asarray(x))
+    return np.fliplr(asarray(x))
 
 
 @primitive(np.flipud, x=lambda g: g[::-1])
@@ -265,7 +265,7 @@ def flipud(x: Operand) -> Tensor:
     >>> tt.flipud(tt.tensor([1.0, 2.0]))
     tensor([2., 1.])
     """
-    return np.flipud(np.asarray(x))
+    return np.flipud(asarray(x))
 
 
 @primitive(np.rot90, x=lambda g, k, axes: np.rot90(g, -k, axes))
@@ -277,7 +277,7 @@ def rot90(x: Operand, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
     tensor([[2., 4.],
             [1., 3.]])
     """
-    return np.rot90(np.asarray(x), k, axes)
+    return np.rot90(asarray(x), k, axes)
 
 
 def _opposite(shift: Any) -> Any:
@@ -292,7 +292,7 @@ def roll(x: Operand, shift: int | Sequence[int], axis: Axis = None) -> Tensor:
     >>> tt.roll(tt.tensor([1.0, 2.0, 3.0]), 1)
     tensor([3., 1., 2.])
     """
-    x = np.asarray(x)
+    x = asarray(x)
     if type(shift) is int and (axis is None or type(axis) is int) and x.size and -x.ndim <= (axis or 0) < x.ndim:
         flat = x.reshape(-1) if axis is None else x  # twice as fast as NumPy's, which serves several shifts
         along = 0 if axis is None else axis % x.ndim
@@ -311,7 +311,7 @@ def copy(x: Operand) -> Tensor:
     >>> tt.copy(tt.tensor([1.0, 2.0]))
     tensor([1., 2.])
     """
-    return np.array(x)
+    return asarray(x).copy()
 
 
 # -------------------------------------------------------------------------------------------------------- broadcasting

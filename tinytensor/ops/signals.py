@@ -9,7 +9,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from tinytensor.ops.axes import axes_of
 from tinytensor.ops.indexing import scatter
-from tinytensor.primitive import DISPATCH, TensorBase, composite, has_tensors, primitive
+from tinytensor.primitive import DISPATCH, TensorBase, asarray, composite, has_tensors, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -57,7 +57,7 @@ def diff(
     >>> tt.diff(tt.tensor([1.0, 4.0, 9.0]), append=0.0)
     tensor([ 3.,  5., -9.])
     """
-    array: Any = x if hasattr(x, "ndim") else np.asarray(x)
+    array: Any = x if hasattr(x, "ndim") else asarray(x)
     if n < 0:
         raise ValueError(f"diff: n must not be negative, got {n}")
     if array.ndim == 0:
@@ -85,12 +85,12 @@ def ediff1d(x: Operand, to_end: Operand | None = None, to_begin: Operand | None 
     >>> tt.ediff1d(tt.tensor([1.0, 4.0, 9.0]), to_begin=1.0)
     tensor([1., 3., 5.])
     """
-    array: Any = x if hasattr(x, "ndim") else np.asarray(x)
+    array: Any = x if hasattr(x, "ndim") else asarray(x)
     parts = [_diff(array.reshape(-1), 1, 0)]
     for place, end in ((0, to_begin), (2, to_end)):
         if end is None:
             continue
-        part: Any = end if hasattr(end, "dtype") else np.asarray(end)
+        part: Any = end if hasattr(end, "dtype") else asarray(end)
         if not np.can_cast(part.dtype, array.dtype, "same_kind"):
             raise TypeError(f"ediff1d: the ends must fit the dtype of x, {array.dtype}; got {part.dtype}")
         parts.insert(place, part.reshape(-1) if part.dtype == array.dtype else part.reshape(-1).astype(array.dtype))
@@ -180,7 +180,7 @@ def _spacings(spacing: tuple[Any, ...], shape: Any, axes: tuple[int, ...]) -> li
             continue
         if np.shape(h) != (shape[axis],):
             raise ValueError(f"gradient: axis {axis} has {shape[axis]} points, got coordinates of shape {np.shape(h)}")
-        between = np.diff(h if hasattr(h, "dtype") else np.asarray(h))
+        between = np.diff(h if hasattr(h, "dtype") else asarray(h))
         varies = isinstance(between, TensorBase) and between._node is not None
         uniform = not varies and between.size and bool(np.all(between == between[0]))
         steps.append(between[0] if uniform else between)
@@ -199,7 +199,7 @@ def gradient(f: Operand, *varargs: Any, axis: Any = None, edge_order: int = 1) -
     """
     if not has_tensors((f, *varargs)):
         return np.gradient(f, *varargs, axis=axis, edge_order=edge_order)
-    x: Any = f if hasattr(f, "ndim") else np.asarray(f)
+    x: Any = f if hasattr(f, "ndim") else asarray(f)
     asked = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     axes_of(asked, x.ndim, "gradient")
     axes = tuple([a % x.ndim for a in asked])
@@ -227,11 +227,11 @@ def trapezoid(y: Operand, x: Operand | None = None, dx: Operand = 1.0, axis: int
     >>> tt.trapezoid(tt.tensor([1.0, 2.0, 3.0]), x=[0.0, 1.0, 3.0])
     tensor(6.5)
     """
-    array: Any = y if hasattr(y, "ndim") else np.asarray(y)
+    array: Any = y if hasattr(y, "ndim") else asarray(y)
     axis = normalize_axis_index(axis, array.ndim)
     steps: Any = dx
     if x is not None:
-        points: Any = x if hasattr(x, "ndim") else np.asarray(x)
+        points: Any = x if hasattr(x, "ndim") else asarray(x)
         steps = diff(points, axis=-1 if points.ndim == 1 else axis)
         if points.ndim == 1:
             steps = steps.reshape((-1,) + (1,) * (array.ndim - axis - 1))
@@ -376,7 +376,7 @@ def interp(
     >>> tt.grad(lambda x: tt.interp(x, [0.0, 1.0, 3.0], [0.0, 5.0, 6.0]))(2.0)
     np.float64(0.5)
     """
-    u, points, values = (v if hasattr(v, "dtype") else np.asarray(v) for v in (x, xp, fp))
+    u, points, values = (v if hasattr(v, "dtype") else asarray(v) for v in (x, xp, fp))
     if period is None:
         return _interp(u, points, values, left, right)
     if period == 0:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinytensor.ops.decompositions import adjoint, conj, svd
 from tinytensor.ops.elementwise import div0
-from tinytensor.primitive import TensorBase, composite, primitive, wrap
+from tinytensor.primitive import TensorBase, asarray, composite, primitive, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -201,7 +201,7 @@ def cofactor(x: Operand) -> Tensor:
     array([[ 4., -2.],
            [-2.,  1.]])
     """
-    x = np.asarray(x)
+    x = asarray(x)
     inverse = _inverse_or_none(x)
     if inverse is not None:
         return np.linalg.det(x)[..., None, None] * inverse.mT
@@ -262,7 +262,7 @@ def slogdet(x: Operand) -> Any:
 
 
 def _array(x: Any) -> Any:
-    return x if isinstance(x, TensorBase) else np.asarray(x)
+    return x if isinstance(x, TensorBase) else asarray(x)
 
 
 @composite(np.linalg.matrix_power)

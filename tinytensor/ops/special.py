@@ -10,7 +10,7 @@ import numpy as np
 from tinytensor.ops import reductions
 from tinytensor.ops.elementwise import div0, mul0
 from tinytensor.ops.reductions import spread
-from tinytensor.primitive import TensorBase, composite, has_tensors, primitive
+from tinytensor.primitive import TensorBase, asarray, composite, has_tensors, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -72,7 +72,7 @@ _FAR = 12.0  # from here on the terms of the asymptotic series decrease until th
 
 def _far(x: Any) -> Any:
     """Where 2x f and the constant cancel in f′ = 2x f − 2/√π and the like; complex numbers are left to that."""
-    x = x._data if isinstance(x, TensorBase) else np.asarray(x)
+    x = x._data if isinstance(x, TensorBase) else asarray(x)
     return np.zeros(x.shape, bool) if x.dtype.kind == "c" else x > _FAR
 
 

@@ -12,7 +12,7 @@ from tinytensor.ops.axes import axes_of
 from tinytensor.ops.methods import bincount
 from tinytensor.ops.reductions import max, mean, min
 from tinytensor.ops.shape import as_tensor
-from tinytensor.primitive import DISPATCH, TensorBase, composite, primitive, wrap
+from tinytensor.primitive import DISPATCH, TensorBase, asarray, composite, primitive, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -230,13 +230,13 @@ def average(
     >>> tt.average(tt.tensor([1.0, 2.0, 4.0]), weights=[1.0, 1.0, 2.0])
     tensor(2.75)
     """
-    array: Any = x if hasattr(x, "ndim") else np.asarray(x)
+    array: Any = x if hasattr(x, "ndim") else asarray(x)
     if weights is None:
         out = mean(array, axis, keepdims)
         if out.size == 0:  # as in NumPy
             raise ZeroDivisionError(f"average: there is nothing to average in shape {array.shape}")
         return (out, wrap(np.full(out.shape, array.size / out.size, out.dtype), None)) if returned else out
-    w = weights if hasattr(weights, "ndim") else np.asarray(weights)
+    w = weights if hasattr(weights, "ndim") else asarray(weights)
     if axis is not None:
         axes_of(axis, array.ndim, "average")
     w = _weights_for(array, w, axis)
@@ -254,7 +254,7 @@ def average(
 
 def _rows(x: Any, rowvar: bool, op: str) -> Any:
     """The variables as rows."""
-    x = x if hasattr(x, "ndim") else np.asarray(x)
+    x = x if hasattr(x, "ndim") else asarray(x)
     if x.ndim > 2:
         raise ValueError(f"{op}: expected at most 2 dimensions, got shape {x.shape}")
     return x.reshape((1, -1)) if x.ndim < 2 else x if rowvar else x.T
@@ -436,7 +436,7 @@ def _together(result: Any) -> Any:
     """The result of a function as a tensor, also if it is a number or a list of tensors."""
     if isinstance(result, (list, tuple)) and result:
         return np.stack([_together(r) for r in result])
-    return result if isinstance(result, TensorBase) else wrap(np.asarray(result), None)
+    return result if isinstance(result, TensorBase) else wrap(asarray(result), None)
 
 
 def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Operand, *args: Any, **kwargs: Any) -> Tensor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor.ops.elementwise import div0, widened
-from tinytensor.primitive import TensorBase, primitive
+from tinytensor.primitive import TensorBase, asarray, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -291,7 +291,7 @@ def _mended(s: Any, u: Any, n: int) -> Any:
     """The n-th derivative s of sin(u)/u with its series put in near 0, where the formulas cancel."""
     near = np.absolute(u) < (0.5 if n == 1 else n + 1)
     if near.any():
-        s = np.asarray(s)
+        s = asarray(s)
         s[near] = _sinc_series(u[near], n)
     return s * np.pi**n
 
@@ -411,7 +411,7 @@ def sigmoid(x: Operand) -> Tensor:
     >>> tt.sigmoid(tt.tensor([-1000.0, 0.0, 2.0]))
     tensor([0.        , 0.5       , 0.88079708])
     """
-    x = np.asarray(x)
+    x = asarray(x)
     if x.dtype.kind == "c":
         return 1 / (1 + np.exp(-x))
     if x.dtype.kind != "f":

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinytensor.optim.optimizer import Optimizer
+from tinytensor.optim.work import plain
 
 __all__ = ["Adam", "AdamW", "Adamax", "NAdam", "RAdam"]
 
@@ -40,6 +41,8 @@ class Adam(Optimizer):
     parameter([0.9, 1.9], requires_grad=True)
     """
 
+    elementwise = True
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -51,12 +54,13 @@ class Adam(Optimizer):
         *,
         maximize: bool = False,
         decoupled_weight_decay: bool = False,
+        **implementation: Any,
     ) -> None:
         defaults = {
             "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
             "maximize": maximize, "decoupled_weight_decay": decoupled_weight_decay,
         }  # fmt: skip
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, implementation)
 
     def buffers(self, group: Mapping[str, Any]) -> tuple[str, ...]:
         """m, v, and with ``amsgrad`` the largest v."""
@@ -64,7 +68,7 @@ class Adam(Optimizer):
 
     def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
         """The formula, with one temporary array."""
-        lr, (beta1, beta2), eps = float(group["lr"]), group["betas"], group["eps"]
+        lr, (beta1, beta2), eps = plain(group["lr"]), group["betas"], group["eps"]
         for data, g, t, m, v, *largest in work:
             step = _moments(g, m, v, beta1, beta2)
             if largest:
@@ -101,8 +105,10 @@ class AdamW(Adam):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        **implementation: Any,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True)
+        options = {"maximize": maximize, "decoupled_weight_decay": True, **implementation}
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, **options)
 
 
 class NAdam(Optimizer):
@@ -120,6 +126,8 @@ class NAdam(Optimizer):
     parameter([0.89435482, 1.89435482], requires_grad=True)
     """
 
+    elementwise = True
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -131,12 +139,13 @@ class NAdam(Optimizer):
         decoupled_weight_decay: bool = False,
         *,
         maximize: bool = False,
+        **implementation: Any,
     ) -> None:
         defaults = {
             "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "momentum_decay": momentum_decay,
             "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize,
         }  # fmt: skip
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, implementation)
 
     def buffers(self, group: Mapping[str, Any]) -> tuple[str, ...]:
         """m and v."""
@@ -159,7 +168,7 @@ class NAdam(Optimizer):
 
     def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
         """The formula."""
-        lr, (beta1, beta2), eps = float(group["lr"]), group["betas"], group["eps"]
+        lr, (beta1, beta2), eps = plain(group["lr"]), group["betas"], group["eps"]
         for data, g, (t, mu, following, product), m, v in work:
             step = _moments(g, m, v, beta1, beta2)
             scale = np.divide(v, 1 - beta2**t, step)
@@ -186,6 +195,8 @@ class RAdam(Optimizer):
     parameter([0.8, 1.6], requires_grad=True)
     """
 
+    elementwise = True
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -196,12 +207,13 @@ class RAdam(Optimizer):
         decoupled_weight_decay: bool = False,
         *,
         maximize: bool = False,
+        **implementation: Any,
     ) -> None:
         defaults = {
             "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay,
             "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize,
         }  # fmt: skip
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, implementation)
 
     def buffers(self, group: Mapping[str, Any]) -> tuple[str, ...]:
         """m and v."""
@@ -209,7 +221,7 @@ class RAdam(Optimizer):
 
     def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
         """The formula."""
-        lr, (beta1, beta2), eps = float(group["lr"]), group["betas"], group["eps"]
+        lr, (beta1, beta2), eps = plain(group["lr"]), group["betas"], group["eps"]
         longest = 2 / (1 - beta2) - 1
         for data, g, t, m, v in work:
             step = _moments(g, m, v, beta1, beta2)
@@ -240,6 +252,8 @@ class Adamax(Optimizer):
     parameter([0.9, 1.9], requires_grad=True)
     """
 
+    elementwise = True
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -249,9 +263,10 @@ class Adamax(Optimizer):
         weight_decay: float = 0.0,
         *,
         maximize: bool = False,
+        **implementation: Any,
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, implementation)
 
     def buffers(self, group: Mapping[str, Any]) -> tuple[str, ...]:
         """m and u."""
@@ -259,7 +274,7 @@ class Adamax(Optimizer):
 
     def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
         """The formula."""
-        lr, (beta1, beta2), eps = float(group["lr"]), group["betas"], group["eps"]
+        lr, (beta1, beta2), eps = plain(group["lr"]), group["betas"], group["eps"]
         for data, g, t, m, u in work:
             step = g - m
             step *= 1 - beta1

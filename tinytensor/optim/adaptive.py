@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.optim.optimizer import Optimizer
+from tinytensor.optim.optimizer import Optimizer, _number
+from tinytensor.optim.work import plain
 from tinytensor.tensor import Tensor
 
 __all__ = ["Adadelta", "Adagrad", "RMSprop"]
@@ -28,6 +29,8 @@ class RMSprop(Optimizer):
     parameter([0.9, 1.9], requires_grad=True)
     """
 
+    elementwise = True
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -39,16 +42,17 @@ class RMSprop(Optimizer):
         centered: bool = False,
         *,
         maximize: bool = False,
+        **implementation: Any,
     ) -> None:
         defaults = {
             "lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered,
             "weight_decay": weight_decay, "maximize": maximize,
         }  # fmt: skip
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, implementation)
 
     def _check(self, options: Mapping[str, Any]) -> None:
         super()._check(options)
-        if not 0 <= options["alpha"] <= 1:
+        if not 0 <= _number("RMSprop", "alpha", options["alpha"]) <= 1:
             raise ValueError(f"RMSprop: alpha must lie in [0, 1], got {options['alpha']}")
 
     def buffers(self, group: Mapping[str, Any]) -> tuple[str, ...]:
@@ -58,7 +62,7 @@ class RMSprop(Optimizer):
 
     def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
         """The formula."""
-        lr, alpha, eps, momentum = float(group["lr"]), group["alpha"], group["eps"], group["momentum"]
+        lr, alpha, eps, momentum = plain(group["lr"]), group["alpha"], group["eps"], group["momentum"]
         centered = group["centered"]
         for data, g, _, v, *others in work:
             step = g * g
@@ -99,6 +103,8 @@ class Adagrad(Optimizer):
     parameter([0.9, 1.9], requires_grad=True)
     """
 
+    elementwise = True
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -109,12 +115,13 @@ class Adagrad(Optimizer):
         eps: float = 1e-10,
         *,
         maximize: bool = False,
+        **implementation: Any,
     ) -> None:
         defaults = {
             "lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay,
             "initial_accumulator_value": initial_accumulator_value, "maximize": maximize,
         }  # fmt: skip
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, implementation)
 
     def buffers(self, group: Mapping[str, Any]) -> tuple[str, ...]:
         """s."""
@@ -126,7 +133,7 @@ class Adagrad(Optimizer):
 
     def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
         """The formula."""
-        lr, lr_decay, eps = float(group["lr"]), group["lr_decay"], group["eps"]
+        lr, lr_decay, eps = plain(group["lr"]), group["lr_decay"], group["eps"]
         for data, g, t, total in work:
             step = g * g
             total += step
@@ -151,6 +158,8 @@ class Adadelta(Optimizer):
     array([0.996838, 1.996838])
     """
 
+    elementwise = True
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -160,13 +169,14 @@ class Adadelta(Optimizer):
         weight_decay: float = 0.0,
         *,
         maximize: bool = False,
+        **implementation: Any,
     ) -> None:
         defaults = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, implementation)
 
     def _check(self, options: Mapping[str, Any]) -> None:
         super()._check(options)
-        if not 0 <= options["rho"] <= 1:
+        if not 0 <= _number("Adadelta", "rho", options["rho"]) <= 1:
             raise ValueError(f"Adadelta: rho must lie in [0, 1], got {options['rho']}")
 
     def buffers(self, group: Mapping[str, Any]) -> tuple[str, ...]:
@@ -175,7 +185,7 @@ class Adadelta(Optimizer):
 
     def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
         """The formula."""
-        lr, rho, eps = float(group["lr"]), group["rho"], group["eps"]
+        lr, rho, eps = plain(group["lr"]), group["rho"], group["eps"]
         for data, g, _, v, u in work:
             step = g * g
             step *= 1 - rho

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor.inplace import updating
+from tinytensor.optim.optimizer import _number
 
 if TYPE_CHECKING:
     from tinytensor.nn.module import Module
@@ -38,7 +39,8 @@ class EMA:
     """
 
     def __init__(self, model: Module, decay: float = 0.999, use_buffers: bool = False) -> None:
-        if not 0 <= decay <= 1:
+        _named(model, "EMA")
+        if not 0 <= _number("EMA", "decay", decay) <= 1:
             raise ValueError(f"EMA: decay must lie in [0, 1], got {decay}")
         self.model, self.decay, self.use_buffers, self.n_averaged = model, decay, use_buffers, 0
         self.averages = {name: np.array(tensor._data) for name, tensor in self._tensors()}
@@ -106,6 +108,8 @@ class EMA:
 
         Buffers that PyTorch's AveragedModel keeps, and this average does not, are left out.
         """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"EMA: expected a state, as state_dict() gives it, got {type(state_dict).__name__}")
         wanted = {f"module.{name}": name for name in self.averages}
         missing = [key for key in ("n_averaged", *wanted) if key not in state_dict]
         own = {f"module.{name}" for name in self.model.state_dict()}
@@ -118,6 +122,12 @@ class EMA:
                 raise ValueError(f"EMA: {name} has shape {array.shape}, expected {self.averages[name].shape}")
         self.averages = {name: array.astype(self.averages[name].dtype) for name, array in arrays.items()}
         self.n_averaged = int(state_dict["n_averaged"])
+
+
+def _named(model: Any, what: str) -> list[tuple[str, Any]]:
+    if not hasattr(model, "named_parameters"):
+        raise TypeError(f"{what}: expected a model, got {type(model).__name__}")
+    return list(model.named_parameters())
 
 
 def _is_vector(name: str, parameter: Parameter) -> bool:
@@ -138,7 +148,7 @@ def decay_groups(
     >>> [(group["weight_decay"], [p.shape for p in group["params"]]) for group in optimizer.param_groups]
     [(0.1, [(4, 2), (1, 4)]), (0.0, [(4,), (1,)])]
     """
-    named = list(model.named_parameters())
+    named = _named(model, "decay_groups")
     kept = [p for name, p in named if not exclude(name, p)]
     rest = [p for name, p in named if exclude(name, p)]
     groups = [{"params": kept, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]

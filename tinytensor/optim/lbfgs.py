@@ -77,6 +77,9 @@ class LBFGS(Optimizer):
         if self.param_groups:
             raise ValueError("LBFGS: all parameters are one group, with the same options")
         super().add_param_group(param_group)
+        if not self.param_groups[0]["params"]:
+            self.param_groups.clear()
+            raise TypeError("LBFGS: expected an iterable of parameters, got nothing")
         if any(p._data.dtype.kind == "c" for p in self.param_groups[0]["params"]):
             self.param_groups.clear()
             raise TypeError("LBFGS: parameters must be real; keep real and imaginary part in two parameters")

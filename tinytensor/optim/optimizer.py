@@ -6,28 +6,37 @@ does the second write, one formula after the other, and nothing in it can raise:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinytensor.graph import _IGNORED as _QUIET
-from tinytensor.graph import _errors, enable_grad, note_write
+from tinytensor.graph import _errors, enable_grad, forget, note_write, tracing
 from tinytensor.inplace import _is_held as is_held
-from tinytensor.optim.together import MOST, Together, alike
+from tinytensor.optim.together import FEWEST, MOST, Small, Together
+from tinytensor.optim.work import directed, parts, whole
 from tinytensor.tensor import Tensor
 
 __all__ = ["Optimizer"]
 
 #: What schedulers keep in a parameter group, and the names of the parameters: accepted in any group.
 _EXTRAS = frozenset({"params", "param_names", "initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum"})
-#: Options of PyTorch's implementation, of no meaning here: ignored in a state that PyTorch wrote.
+#: PyTorch's options that say how it computes, not what: taken, and of no meaning here.
 _IGNORED = frozenset({"foreach", "capturable", "differentiable", "fused"})
 #: Options that must not be negative.
 _POSITIVE = ("lr", "weight_decay", "eps", "momentum", "momentum_decay", "lr_decay", "initial_accumulator_value")
-#: Larger parameters are updated a block of rows at a time: temporaries stay small, and in the processor's cache.
-_BLOCK = 1 << 17
+
+
+class _Todo(NamedTuple):
+    """What a step will do to a group, when everything was asked."""
+
+    work: list[Iterable[Any]]  #: what the formula works on
+    counted: list[Any]  #: (state, t) of what is counted
+    held: list[Any]  #: the memory that others hold
+    made: list[Any]  #: (parameter, state) of new states
 
 
 class Optimizer:
@@ -39,7 +48,8 @@ class Optimizer:
 
     An optimizer of your own says which arrays it keeps for each parameter (:meth:`buffers`: of the parameter's shape, zero
     at first), and writes its formula on arrays (:meth:`update`). NaN and inf in a gradient are numbers like all others, as
-    in PyTorch; ``nn.utils.clip_grad_norm_(..., error_if_nonfinite=True)`` before the step refuses them.   (``torch.optim``)
+    in PyTorch; ``nn.utils.clip_grad_norm_(..., error_if_nonfinite=True)`` before the step refuses them. PyTorch's options
+    ``foreach``, ``fused`` and ``capturable``, which say how it computes, are taken and ignored.   (``torch.optim``)
 
     >>> import numpy as np, tinytensor as tt
     >>> class SignSGD(tt.optim.Optimizer):
@@ -58,20 +68,36 @@ class Optimizer:
 
     #: Whether ``state["step"]`` counts the updates of each parameter.
     counts = True
+    #: Whether each element's update depends on that element alone: then small parameters come in one array, large ones in
+    #: blocks. A formula that looks at a whole parameter, at its norm for instance, leaves it False.
+    elementwise = False
 
-    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+    def __init__(
+        self, params: Iterable[Any], defaults: dict[str, Any], implementation: Mapping[str, Any] | None = None
+    ) -> None:
+        name = type(self).__name__
+        for key, value in (implementation or {}).items():
+            if key not in _IGNORED:
+                raise TypeError(f"{name}: there is no option {key!r}; it takes {', '.join(defaults)}")
+            if key == "differentiable" and value:
+                raise ValueError(f"{name}: differentiable=True is not supported; write the update with tt.grad instead")
         if isinstance(params, (Tensor, set)):
             what = "one tensor" if isinstance(params, Tensor) else "a set, whose order is not certain; use a list"
-            raise TypeError(f"{type(self).__name__}: expected an iterable of parameters, got {what}")
+            raise TypeError(f"{name}: expected an iterable of parameters, got {what}")
+        if not isinstance(params, Iterable):
+            raise TypeError(f"{name}: expected parameters, got {type(params).__name__}; pass model.parameters()")
+        if isinstance(params, Mapping) and "params" not in params:
+            raise TypeError(f"{name}: expected parameters, got a dict of {list(params)!r:.60}; pass model.parameters()")
         groups = [params] if isinstance(params, Mapping) else list(params)
         if not groups:
-            raise TypeError(f"{type(self).__name__}: expected an iterable of parameters, got nothing")
+            raise TypeError(f"{name}: expected an iterable of parameters, got nothing")
         self.defaults = defaults
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Tensor, dict[str, Any]] = {}
         self._options: Any = itemgetter(*defaults) if defaults else dict
         self._checked: list[Any] = []
-        self._together: dict[int, Together] = {}  # the small parameters of each group
+        self._together: dict[tuple[int, str], Together] = {}  # the small parameters of each group and dtype
+        self._version = 0  # of groups and states: a compiled step asks
         self._stepped = False  # schedulers warn if they are stepped before the optimizer
         each: list[Any] = groups if isinstance(groups[0], Mapping) else [{"params": groups}]
         for group in each:
@@ -87,7 +113,8 @@ class Optimizer:
         """Write the formula: ``work`` yields (data, g, t, *buffers) arrays; ``data`` and the buffers are written into.
 
         ``t`` is the number of this update, from 1. g has its sign (``maximize``) and the penalty's part (``weight_decay``),
-        if the group has these options. A large parameter comes in several blocks of rows. Go through ``work`` once.
+        if the group has these options. A parameter comes whole, in its shape (a number has one axis), unless the class says
+        ``elementwise = True``. Go through ``work`` once.
         """
         raise NotImplementedError(f"{type(self).__name__} has no update(group, work); define it in the class")
 
@@ -155,6 +182,7 @@ class Optimizer:
             if id(p) in known:
                 raise ValueError(f"{name}: a parameter of shape {p.shape} is given twice")
             known.add(id(p))
+        param_group = {key: value for key, value in param_group.items() if key not in _IGNORED}
         if unknown := set(param_group) - set(self.defaults) - _EXTRAS:
             raise TypeError(f"{name}: a parameter group does not take {', '.join(sorted(unknown))}")
         options = {**self.defaults, **param_group, "params": entries}
@@ -162,6 +190,7 @@ class Optimizer:
             options["param_names"] = names
         self._check(options)
         self.param_groups.append(options)
+        self._version += 1
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters; ``set_to_none=False`` fills them with zeros instead.
@@ -170,13 +199,10 @@ class Optimizer:
         """
         for group in self.param_groups:
             for p in group["params"]:
-                node = p._node
-                if node is None or node.grad is False or node.grad is None:
-                    continue
                 if set_to_none:
-                    node.grad = None
-                else:
-                    node.grad[...] = 0
+                    forget(p)
+                elif p.grad is not None:
+                    p.grad[...] = 0
 
     # ------------------------------------------------------------------------------------------------------- the step
 
@@ -187,6 +213,8 @@ class Optimizer:
         which ``step`` returns. Raises ValueError for a gradient of another shape, for read-only memory, and for options
         that make no sense; no parameter and no state has changed then.
         """
+        if (trace := tracing()) is not None:
+            return trace.step(self, closure)
         loss = None
         if closure is not None:
             with enable_grad():
@@ -195,73 +223,75 @@ class Optimizer:
         ready = [self._ready(index, group) for index, group in enumerate(groups)]
         quiet = _errors.set(_QUIET)  # overflow gives inf, as in PyTorch; a warning made an error would stop half-way
         try:
-            for index, ((work, counted, held, small), group) in enumerate(zip(ready, groups, strict=True)):
-                for array in held:
+            for todo, group in zip(ready, groups, strict=True):
+                for array in todo.held:
                     note_write(array)
-                if counted:
-                    self._count(counted)
-                if small:
-                    work += _parts(self._together[index].gathered(small))
-                if work:
-                    self.update(group, _directed(group, work))
-                if small:
-                    self._together[index].scatter(small)
+                self.state.update(todo.made)
+                if todo.counted:
+                    self._count(todo.counted)
+                if todo.work:
+                    self.update(group, directed(group, chain.from_iterable(todo.work)))
         finally:
             _errors.reset(quiet)
         self._stepped = True
         return loss
 
-    def _ready(self, index: int, group: dict[str, Any]) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
-        """What the formula works on, the counts to be set, the memory that others hold, and the small parameters that are
-        updated together; all questions are asked here.
-        """
+    def _ready(self, index: int, group: dict[str, Any]) -> _Todo:
+        """What a step does to a group: all questions are asked here, and nothing is changed that anybody could see."""
         options = self._options(group)
         if index >= len(self._checked) or self._checked[index] != options:
             self._check(group)
             self._checked[index:] = [options]  # asked again when they change
         names, counts, states, tick = self.buffers(group), self.counts, self.state, self._tick
+        most, split = (MOST if names else MOST >> 3, parts) if self.elementwise else (0, whole)
         kept: Any = itemgetter(*names) if len(names) > 1 else lambda state: [state[name] for name in names]
-        work: list[Any] = []
-        counted: list[Any] = []
-        held: list[Any] = []
-        small: list[Any] = []
+        todo = _Todo([], [], [], [])
+        small: dict[str, list[Small]] = {}
+        state: dict[str, Any] = {}
+        buffers: Any = ()
+        t = None
         for p in group["params"]:
             node = p._node
             if node is None or (g := node.grad) is None or g is False:
                 continue
-            if is_held(p):
-                held.append(p._data)
+            if held := is_held(p):
+                todo.held.append(p._data)
             data = p._data
-            shape = data.shape
-            if g.shape != shape or not data.flags.writeable:
+            flags = data.flags
+            if g.shape != data.shape or not flags.writeable:
                 raise ValueError(self._refusal(p, g))
             if names or counts:
                 try:
-                    state, first = states[p], False
-                    buffers = kept(state)
+                    buffers, first = kept(state := states[p]), False
                 except KeyError:
                     state, first = self._made(p, names, group), True
+                    todo.made.append((p, state))
                     buffers = kept(state)
                 t = tick(state, group, first)
                 if counts:
-                    counted.append((state, t))
-                item = (data, g, t, *buffers)
-                if len(buffers) > 1 and data.size <= MOST and data.dtype.kind == "f":
-                    small.append((item, state))
-                    continue
+                    todo.counted.append((state, t))
+            if not held and 0 < data.size <= most and flags.c_contiguous and data.dtype is g.dtype:
+                small.setdefault(data.dtype.char, []).append((p, g, t, state))
             else:
-                item = (data, g, None)
-            if not shape or data.size > _BLOCK or data.dtype.kind == "c":
-                work += _parts(item)
+                todo.work.append(split((data, g, t, *buffers)))
+        for kind, members in small.items():
+            if len(members) * (1 + 2 * len(names)) > FEWEST and kind in "efdg":
+                todo.work.append(self._joined(index, kind, names, members))
             else:
-                work.append(item)
-        if small and (len(small) < 3 or not alike(small)):
-            for item, _ in small:
-                work += _parts(item)
-            small = []
-        if small and (index not in self._together or not self._together[index].fits(names, small)):
-            self._together[index] = Together(names, small)
-        return work, counted, held, small
+                todo.work.extend(split((p._data, g, t, *[state[n] for n in names])) for p, g, t, state in members)
+        return todo
+
+    def _joined(self, index: int, kind: str, names: tuple[str, ...], small: list[Small]) -> Iterable[Any]:
+        """The work on the small parameters of a group and a dtype, in their common array."""
+        common = self._together.get((index, kind))
+        work = common.settle(names, small) if common is not None else None
+        if work is None:
+            here = {id(p) for p, _, _, _ in small} | set(() if common is None else common.number)
+            known = [p for p in self.param_groups[index]["params"] if id(p) in here]
+            members = [p for p in known if 0 < p._data.size <= MOST and p._data.dtype.char == kind]
+            common = self._together[index, kind] = Together(names, members)
+            work = common.settle(names, small)
+        return work or ()
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_together": {}}
@@ -269,9 +299,7 @@ class Optimizer:
     def _made(self, p: Tensor, names: tuple[str, ...], group: Mapping[str, Any]) -> dict[str, Any]:
         """The state of a parameter, with the buffers that it did not have."""
         state = self.state.get(p, {})
-        state.update({name: self._begin(name, p, group) for name in names if name not in state})
-        self.state[p] = state
-        return state
+        return state | {name: self._begin(name, p, group) for name in names if name not in state}
 
     def _refusal(self, p: Tensor, g: Any) -> str:
         start = f"{type(self).__name__}: a parameter of shape {p._data.shape} "
@@ -306,7 +334,7 @@ class Optimizer:
         """
         state, groups, index = {}, [], 0
         for group in self.param_groups:
-            options = {key: value for key, value in group.items() if key != "params"}
+            options = {key: _plain(value) for key, value in group.items() if key != "params"}
             options["params"] = list(range(index, index + len(group["params"])))
             groups.append(options)
             for p in group["params"]:
@@ -324,6 +352,10 @@ class Optimizer:
         name = type(self).__name__
         if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
             raise TypeError(f'{name}: expected a state {{"state": ..., "param_groups": ...}}, got {state_dict!r:.60}')
+        if not _is_state(state_dict):
+            raise TypeError(
+                f"{name}: this is no optimizer's state: expected groups with their params, and a dict for each parameter"
+            )
         sizes = [len(group["params"]) for group in self.param_groups]
         saved_sizes = [len(group["params"]) for group in state_dict["param_groups"]]
         if sizes != saved_sizes:
@@ -332,9 +364,11 @@ class Optimizer:
         owners: dict[int, tuple[Tensor, dict[str, Any]]] = {}
         for saved, group in zip(state_dict["param_groups"], groups, strict=True):
             owners.update({int(k): (p, group) for k, p in zip(saved["params"], group["params"], strict=True)})
+        if len(owners) != sum(sizes):
+            raise ValueError(f"{name}: the state numbers two parameters alike")
         state: dict[Tensor, dict[str, Any]] = {}
         for key, entry in state_dict["state"].items():
-            if int(key) not in owners:
+            if not str(key).isdecimal() or int(key) not in owners:
                 raise ValueError(f"{name}: the state of parameter {key} belongs to no group")
             p, group = owners[int(key)]
             entry = {k: v for k, v in entry.items() if v is not None}  # PyTorch's momentum_buffer: None
@@ -373,6 +407,8 @@ class Optimizer:
             if not np.can_cast(value.dtype, p.dtype, "same_kind"):
                 raise TypeError(f"{name}: {key} of parameter {index} has dtype {value.dtype}, expected {p.dtype}")
             state[key] = value.astype(p.dtype) if key in arrays else float(value)
+            if key not in arrays and not 0 <= state[key] < np.inf:
+                raise ValueError(f"{name}: {key} of parameter {index} must be a number from 0, got {state[key]}")
         if "step" in state:
             state["step"] = int(state["step"])
         return state
@@ -388,44 +424,29 @@ class Optimizer:
         return f"{type(self).__name__}({', '.join(map(str, options))})"
 
 
-def _directed(group: Mapping[str, Any], work: list[Any]) -> Iterable[Any]:
-    """The work with the gradients that formulas go by: −g to ``maximize``, g + λ p for a penalty; decoupled, p shrinks."""
-    decay, maximize = group.get("weight_decay"), group.get("maximize")
-    return _changed(group, work, decay, maximize) if decay or maximize else work
-
-
-def _changed(group: Mapping[str, Any], work: list[Any], decay: Any, maximize: Any) -> Iterator[Any]:
-    decoupled = group.get("decoupled_weight_decay")
-    for data, g, *rest in work:  # one at a time: of a large parameter there is a copy of one block only
-        if maximize:
-            g = -g
-        if decay and decoupled:
-            data *= 1 - float(group["lr"]) * decay
-        elif decay:
-            g = g + decay * data
-        yield data, g, *rest
-
-
 def _number(name: str, key: str, value: Any) -> Any:
+    """The value as a number; raises TypeError if it is none."""
     if type(value) is float or type(value) is int:
         return value
     try:
+        if isinstance(value, (str, bytes)):
+            raise TypeError
         return float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name}: {key} must be a number, got {value!r:.60}") from None
 
 
-def _parts(item: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
-    """The same memory in real arrays of at least one axis, and of few rows if there are many elements."""
-    data, g, t, *buffers = item
-    if data.dtype.kind == "c":
-        yield from _parts((data.real, g.real, t, *[b.real for b in buffers]))
-        yield from _parts((data.imag, g.imag, t, *[b.imag for b in buffers]))
-    elif data.ndim == 0:
-        yield data[None], g[None], t, *[b[None] for b in buffers]
-    elif data.size <= _BLOCK:
-        yield item
-    else:
-        rows = max(1, _BLOCK * len(data) // data.size)
-        for k in range(0, len(data), rows):
-            yield data[k : k + rows], g[k : k + rows], t, *[b[k : k + rows] for b in buffers]
+def _plain(value: Any) -> Any:
+    """An option as JSON can hold it: a number for a NumPy number, or for a tensor or array of one."""
+    return value.item() if isinstance(value, (Tensor, np.ndarray, np.generic)) else value
+
+
+def _is_state(saved: Mapping[str, Any]) -> bool:
+    """Whether something has the structure of an optimizer's state."""
+    groups, state = saved["param_groups"], saved["state"]
+    if not isinstance(groups, (list, tuple)) or not isinstance(state, Mapping):
+        return False
+    sound = all(isinstance(g, Mapping) and isinstance(g.get("params"), (list, tuple)) for g in groups)
+    numbers = [k for g in groups for k in g["params"]] if sound else []
+    sound = sound and all(str(k).isdecimal() for k in numbers)
+    return sound and all(isinstance(entry, Mapping) for entry in state.values())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tinytensor.optim.optimizer import Optimizer
+from tinytensor.optim.optimizer import Optimizer, _number
+from tinytensor.optim.work import plain
 
 __all__ = ["SGD"]
 
@@ -25,7 +26,7 @@ class SGD(Optimizer):
     parameter([0.8, 1.6], requires_grad=True)
     """
 
-    counts = False
+    counts, elementwise = False, True
 
     def __init__(
         self,
@@ -37,15 +38,17 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        **implementation: Any,
     ) -> None:
         defaults = {
             "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov,
             "maximize": maximize,
         }  # fmt: skip
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, implementation)
 
     def _check(self, options: Mapping[str, Any]) -> None:
         super()._check(options)
+        _number("SGD", "dampening", options["dampening"])
         if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
             raise ValueError("SGD: Nesterov momentum needs a momentum and zero dampening")
 
@@ -55,7 +58,7 @@ class SGD(Optimizer):
 
     def update(self, group: Mapping[str, Any], work: Iterable[Any]) -> None:
         """The formula."""
-        lr, momentum, dampening = float(group["lr"]), group["momentum"], group["dampening"]
+        lr, momentum, dampening = plain(group["lr"]), group["momentum"], group["dampening"]
         nesterov = group["nesterov"]
         if not momentum:
             for data, g, _ in work:

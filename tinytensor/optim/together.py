@@ -1,69 +1,92 @@
-"""Small parameters updated together: a formula over their numbers in a row costs as many calls as for one parameter."""
+"""Parameters updated together: small ones live in one array, so that a formula costs as many calls as for one of them.
+
+A parameter moves into the common array only while nobody else holds its memory, and looks like an array of its own there:
+no other array has the same base, so writes are noticed for each parameter by itself. Whatever is done to a parameter is
+seen by identity at the next step: a new ``p.data`` is copied in; one without a gradient, frozen or held by somebody is
+left out; for a later one the array is made anew.
+"""
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
-__all__ = ["MOST", "Together", "alike"]
+__all__ = ["FEWEST", "MOST", "Small", "Together"]
 
-#: Elements up to which a parameter's calls cost more than three more passes over its memory.
-MOST = 1 << 12
+#: Elements up to which a parameter's own calls cost more than one more pass over its gradient; an eighth of it where the
+#: formula has no buffers, and so few passes.
+MOST = 1 << 13
+#: Calls, about one for a parameter and two for each of its buffers, from which gathering costs less.
+FEWEST = 12
+#: Elements of a piece of work, or a parameter more: the formula's temporaries stay in the processor's cache.
+_RUN = 1 << 15
+
+#: What can be updated together with others: a parameter, its gradient, the number of this update, its state.
+Small = tuple[Any, Any, Any, dict[str, Any]]
 
 
 class Together:
-    """The parameters of a group that are small, in one array; so are their buffers, of which each state holds its views.
+    """The small parameters of a group in one array, and their buffers in one each, of which each state holds its pieces.
 
     Elements are computed as they would be alone, to the last bit.
     """
 
-    def __init__(self, names: tuple[str, ...], small: list[tuple[Any, dict[str, Any]]]) -> None:
-        shapes = [item[0].shape for item, _ in small]
-        ends = np.cumsum([item[0].size for item, _ in small]).tolist()
-        dtype = small[0][0][0].dtype
-        self.data = np.empty(ends[-1], dtype)
-        self.parts = _views(self.data, ends, shapes)
-        self.buffers = []
-        self.views: list[list[Any]] = []
-        for name in names:
-            flat = np.concatenate([state[name].reshape(-1) for _, state in small])
-            self.buffers.append(flat)
-            self.views.append(_views(flat, ends, shapes))
-            for (_, state), view in zip(small, self.views[-1], strict=True):
-                state[name] = view
+    def __init__(self, names: tuple[str, ...], params: list[Any]) -> None:
+        self.names, self.params, self.number = names, params, {id(p): k for k, p in enumerate(params)}
+        self.shapes = [p._data.shape for p in params]
+        self.starts = [0, *accumulate(p._data.size for p in params)]
+        self.flat = np.empty(self.starts[-1], params[0]._data.dtype)
+        self.buffers = [np.empty_like(self.flat) for _ in names]
+        places = list(zip(self.starts, self.starts[1:], self.shapes, strict=False))
+        self.pieces = [[flat[a:b].reshape(shape) for flat in self.buffers] for a, b, shape in places]
+        memory, size = self.flat.data.cast("B"), self.flat.itemsize
+        self.memory = [memory[a * size : b * size] for a, b, _ in places]
+        self.seen: list[Any] = [lambda: None] * len(params)  # weakly: an array that is held does not move
 
-    def fits(self, names: tuple[str, ...], small: list[tuple[Any, dict[str, Any]]]) -> bool:
-        """Whether these are the parameters, and their states still hold the views."""
-        if len(small) != len(self.parts) or len(names) != len(self.views):
-            return False
-        for name, views in zip(names, self.views, strict=True):
-            for (_, state), view in zip(small, views, strict=True):
-                if state[name] is not view:
-                    return False
-        return True
+    def settle(self, names: tuple[str, ...], small: list[Small]) -> Iterator[tuple[Any, ...]] | None:
+        """Move in what is somewhere else: what is new, or was given other arrays; returns the work on them.
 
-    def gathered(self, small: list[tuple[Any, dict[str, Any]]]) -> tuple[Any, ...]:
-        """What the formula works on: (data, g, t, *buffers)."""
-        np.concatenate([item[0].reshape(-1) for item, _ in small], out=self.data)
-        g = np.concatenate([item[1].reshape(-1) for item, _ in small])
-        return self.data, g, small[0][0][2], *self.buffers
+        None if one of them has no place here.
+        """
+        params, seen, pieces, k = self.params, self.seen, self.pieces, -1
+        numbers: list[int] = []
+        for p, _, _, state in small:
+            k += 1
+            if k == len(params) or params[k] is not p:
+                k = self.number.get(id(p), -1)
+            if k < 0 or names != self.names:
+                return None
+            if seen[k]() is not p._data:
+                if p._data.shape != self.shapes[k]:
+                    return None
+                self._move(k, p)
+            for name, piece in zip(names, pieces[k], strict=True):
+                if state[name] is not piece:
+                    piece[...] = state[name]
+                    state[name] = piece
+            numbers.append(k)
+        return self._work(small, numbers)
 
-    def scatter(self, small: list[tuple[Any, dict[str, Any]]]) -> None:
-        """Write the new values into the parameters."""
-        for (item, _), part in zip(small, self.parts, strict=True):
-            np.copyto(item[0], part)
+    def _move(self, k: int, p: Any) -> None:
+        """Let a parameter live here, with the values that it has."""
+        piece = np.frombuffer(self.memory[k], self.flat.dtype).reshape(self.shapes[k])
+        piece[...] = p._data
+        p._data, self.seen[k] = piece, weakref.ref(piece)
 
-
-def _views(flat: Any, ends: list[int], shapes: list[tuple[int, ...]]) -> list[Any]:
-    starts = [0, *ends[:-1]]
-    return [flat[a:b].reshape(shape) for a, b, shape in zip(starts, ends, shapes, strict=True)]
-
-
-def alike(small: list[tuple[Any, dict[str, Any]]]) -> bool:
-    """Whether the formula is the same for all: the same number of updates, the same dtype."""
-    (data, g, t, *_), _ = small[0]
-    for item, _ in small:
-        if item[2] != t or item[0].dtype is not data.dtype or item[1].dtype is not g.dtype:
-            return False
-    return True
+    def _work(self, small: list[Small], numbers: list[int]) -> Iterator[tuple[Any, ...]]:
+        """What a formula works on, (data, g, t, *buffers): neighbours of the same t at once, when they are asked for."""
+        starts, first, end = self.starts, 0, len(small)
+        while first < end:
+            k, t, last = numbers[first], small[first][2], first + 1
+            start, shift = starts[k], k - first
+            most = start + _RUN
+            while last < end and (k := numbers[last]) == last + shift and starts[k] < most and small[last][2] == t:
+                last += 1
+            stop = starts[last + shift]
+            g = np.concatenate([g for _, g, _, _ in small[first:last]], axis=None)
+            yield self.flat[start:stop], g, t, *[flat[start:stop] for flat in self.buffers]
+            first = last

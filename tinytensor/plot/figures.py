@@ -18,7 +18,7 @@ from tinytensor.primitive import TensorBase
 
 if TYPE_CHECKING:
     from tinytensor.comparison import Comparison
-    from tinytensor.data import Dataset
+    from tinytensor.data import ToyDataset
     from tinytensor.training import History, TensorEngine
     from tinytensor.typing import Array
 
@@ -265,7 +265,7 @@ def confusion(y: Any, predicted: Any, classes: int, ax: Any = None) -> Any:
 # ----------------------------------------------------------------------------------------------------- whole figures
 
 
-def training_figure(engine: TensorEngine, dataset: Dataset, history: History) -> Any:
+def training_figure(engine: TensorEngine, dataset: ToyDataset, history: History) -> Any:
     """The figure of ``tinytensor train``: the plane and its boundary (or the confusion of classes), loss and accuracy.
 
     Samples of more than two features with 64 pixels are shown as images too, the wrong ones first.
@@ -299,7 +299,7 @@ def training_figure(engine: TensorEngine, dataset: Dataset, history: History) ->
     return figure
 
 
-def _images(figure: Any, place: Any, dataset: Dataset, predicted: Array, count: int = 16) -> None:
+def _images(figure: Any, place: Any, dataset: ToyDataset, predicted: Array, count: int = 16) -> None:
     wrong = predicted != dataset.y_test
     chosen = np.argsort(~wrong, kind="stable")[:count]
     side = round(dataset.features**0.5)

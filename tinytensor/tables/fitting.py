@@ -17,11 +17,11 @@ import numpy as np
 
 from tinytensor import checkpoints, nn, optim
 from tinytensor.creation import rng
+from tinytensor.data.csvfile import Batch
 from tinytensor.graph import no_grad
 from tinytensor.tables.metrics import ClassTally, QuantityTally
 from tinytensor.tables.model import Classes, Quantity, TableModel, count
 from tinytensor.tables.preprocessing import Found, Preprocessor, moments
-from tinytensor.tables.reading import Batch
 from tinytensor.tables.survey import Table
 from tinytensor.training import DivergedError
 

@@ -14,10 +14,10 @@ import numpy as np
 
 import tinytensor
 from tinytensor import io, nn
+from tinytensor.data.csvfile import Batch, CsvFile
 from tinytensor.graph import no_grad
 from tinytensor.tables.metrics import ClassTally, QuantityTally
 from tinytensor.tables.preprocessing import Found, Preprocessor
-from tinytensor.tables.reading import Batch, CsvFile
 
 if TYPE_CHECKING:
     from tinytensor.typing import Array
@@ -104,13 +104,17 @@ class TableModel:
 
         ``target``: the target's column too.
         """
-        features = self.preprocessor.features
-        file.require(features, "the model reads")
-        wanted = dict(features)
+        self.require(file, target)
+        wanted = self.preprocessor.features
         if target:
-            file.require([self.target], "is the model's target")
             wanted[self.target] = isinstance(self.goal, Quantity)
         return file.batches(wanted, size)
+
+    def require(self, file: CsvFile, target: bool = False) -> None:
+        """ValueError if a column that the model reads is not there; ``target``: nor the target's."""
+        file.require(self.preprocessor.features, "the model reads")
+        if target:
+            file.require([self.target], "is the model's target")
 
     def evaluate(self, file: CsvFile, found: Found | None = None) -> tuple[ClassTally | QuantityTally, int]:
         """The metrics of the rows of a file, and how many rows have no target and were left out.

@@ -5,19 +5,20 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinytensor import io
+from tinytensor.data.csvfile import CsvFile
 from tinytensor.tables.model import Classes, TableModel
 from tinytensor.tables.preprocessing import Found
-from tinytensor.tables.reading import CsvFile
 
 if TYPE_CHECKING:
     from tinytensor.typing import Array
 
-__all__ = ["predict_file"]
+__all__ = ["check_prediction", "predict_file"]
 
 ENDINGS = (".csv", ".tsv", ".txt")
 
@@ -50,16 +51,14 @@ def predict_file(
     >>> (folder / "out.csv").read_text().splitlines()[0]
     'id,y'
     """
-    found = found if found is not None else Found()
-    target = io.check_writable(output, *ENDINGS)
-    if target.exists() and target.samefile(file.path):
-        raise ValueError(f"{str(target)!r} is the file that is read; give another name to write to")
+    found, keep = found if found is not None else Found(), list(dict.fromkeys(keep))
+    target = check_prediction(model, file, output, keep, probabilities)
     names = model.goal.names if probabilities and isinstance(model.goal, Classes) else ()
-    if probabilities and not names:
-        raise ValueError("probabilities are of classes, and the model's target is a quantity")
-    file.require(keep, "is to be kept")
-    name = model.target if model.target not in keep else f"{model.target} (predicted)"
-    header = [*keep, name, *(f"p({label})" for label in names)]
+    header = list(keep)
+    for name in (model.target, *(f"p({label})" for label in names)):
+        while name in header:  # two columns of one name could not be told apart
+            name += " (predicted)"
+        header.append(name)
     with io.replacing(target) as temporary, open(temporary, "w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out, delimiter="\t" if target.suffix.lower() == ".tsv" else ",", lineterminator="\n")
         writer.writerow(header)
@@ -70,6 +69,20 @@ def predict_file(
             if on_rows is not None:
                 on_rows(total)
     return total
+
+
+def check_prediction(
+    model: TableModel, file: CsvFile, output: str | os.PathLike[str], keep: Sequence[str], probabilities: bool
+) -> Path:
+    """Before any work: can ``output`` be written, is every column there? Example: :func:`predict_file`."""
+    target = io.check_writable(output, *ENDINGS)
+    if target.exists() and target.samefile(file.path):
+        raise ValueError(f"{str(target)!r} is the file that is read; give another name to write to")
+    if probabilities and not isinstance(model.goal, Classes):
+        raise ValueError("probabilities are of classes, and the model's target is a quantity")
+    file.require(keep, "is to be kept")
+    model.require(file)
+    return target
 
 
 def _rows(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.tables.reading import Batch
+from tinytensor.data.csvfile import Batch
 
 if TYPE_CHECKING:
     from tinytensor.typing import Array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.tables.reading import Batch, CsvFile, near, numbers
+from tinytensor.data.cells import is_number
+from tinytensor.data.csvfile import Batch, CsvFile, near
 
 if TYPE_CHECKING:
     from tinytensor.typing import Array
@@ -22,40 +24,60 @@ _MOST_COUNTED = 10_000
 #: A column of whole numbers with at most so many different ones is a target of classes.
 _MOST_CLASSES = 20
 _MOST_LABELS = 1_000
+_FEWEST = 10
 
 
 @dataclass(eq=False)
 class _Seen:
-    """What one column holds, as far as the file has been read."""
+    """What one column holds, as far as the file has been read.
+
+    odd        known cells that are no numbers; ``first``: the line and text of the first of them
+    counting   whether every cell is the one above it plus one
+    """
 
     name: str
     missing: int = 0
-    numeric: bool = True
+    odd: int = 0
+    first: tuple[int, str] = (0, "")
     whole: bool = True
+    counting: bool = True
+    last: float = math.nan
     counts: Counter[str] | None = field(default_factory=Counter)
     commas: bool = True
-    other: tuple[int, str] | None = None
 
     def add(self, texts: list[str], lines: list[int], file: CsvFile) -> None:
         self.missing += texts.count("")
-        if self.numeric:
-            try:
-                values = numbers(texts, lines, self.name, file.name, file.decimal)
-                known = values[~np.isnan(values)]
-                self.whole = self.whole and bool((known == np.rint(known)).all())
-            except ValueError:
-                self.numeric = False
+        try:
+            values = file.numbers(texts, lines, self.name)
+            known = values[~np.isnan(values)]
+            self.whole = self.whole and bool((known == np.rint(known)).all())
+            with np.errstate(over="ignore"):
+                follows = np.diff(values, prepend=values[0] - 1 if math.isnan(self.last) else self.last)
+            self.counting, self.last = self.counting and bool((follows == 1).all()), float(values[-1])
+        except ValueError:
+            odd = [k for k, text in enumerate(texts) if text and not is_number(text, file.decimal)]
+            self.first = self.first if self.odd else (lines[odd[0]], texts[odd[0]])
+            self.odd += len(odd)
         if self.counts is not None:
             self.counts.update(texts)
             if len(self.counts) > _MOST_COUNTED:
                 self.counts = None
-        if not self.numeric and self.commas:
-            self.commas = all(re.fullmatch(r"[+-]?\d+,\d+|", text) for text in texts)
+        if self.odd and self.commas:
+            self.commas = all(re.fullmatch(r"[+-]?\d+(,\d+)+(\.\d*)?|", text) for text in texts)
+
+    @property
+    def numeric(self) -> bool:
+        """Whether all known cells are numbers."""
+        return not self.odd
 
     @property
     def different(self) -> int:
         """How many different texts, missing ones left out."""
         return _MOST_COUNTED + 1 if self.counts is None else len(self.counts) - ("" in self.counts)
+
+    def nearly(self, rows: int) -> bool:
+        """Whether all but a few of the known cells are numbers, too many of them different to be names of categories."""
+        return 0 < self.odd <= (rows - self.missing) / 10 and self.different > _MOST_CLASSES
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,20 +140,20 @@ def read(
             column.add(texts, lines, file)
     if not rows:
         raise ValueError(f"{file.name!r} has names of columns but no rows below them")
+    if rows < _FEWEST:
+        raise ValueError(f"{file.name!r} has {rows} rows; expected at least {_FEWEST} to learn from")
     goal = next(column for column in seen if column.name == target)
-    task = task or _task(goal)
+    task = task or _task(goal, rows, file)
     notes: list[str] = []
     features = {}
     for column in seen:
         if column is not goal and (kind := _kind(column, rows, numeric, categorical, notes)) is not None:
             features[column.name] = kind
     if not features:
-        raise ValueError(
-            f"{file.name!r} has no column to learn {target!r} from: " + ("; ".join(notes) or "it is alone")
-        )
-    if task == "regression" and not goal.numeric and goal.missing < rows:
-        for cells, lines in file.pieces([target]):
-            numbers(cells[0], lines, target, file.name, file.decimal)  # names the cell
+        reasons = [*notes[:3], f"and {len(notes) - 3:,} more"] if len(notes) > 3 else notes or ["it is alone"]
+        raise ValueError(f"{file.name!r} has no column to learn {target!r} from: {'; '.join(reasons)}")
+    if task == "regression" and not goal.numeric:
+        _complain(goal, file)
     batch = _whole(file, {**features, target: task == "regression"})
     batch, found = _with_target(batch, target, task, file.name)
     return Table(file.name, target, task, features, batch, [*found, *notes])
@@ -160,9 +182,20 @@ def _check_names(
 _TASKS = ("classification", "regression")
 
 
-def _task(goal: _Seen) -> str:
+def _task(goal: _Seen, rows: int, file: CsvFile) -> str:
+    if goal.nearly(rows):
+        _complain(goal, file, f"; nearly all {goal.name!r} are numbers, and for classes there is --task classification")
     few = goal.whole and goal.different <= _MOST_CLASSES
     return "classification" if not goal.numeric or few or goal.different <= 2 else "regression"
+
+
+def _complain(goal: _Seen, file: CsvFile, more: str = "") -> None:
+    """Name the first target that is no number."""
+    line, text = goal.first
+    try:
+        file.numbers([text], [line], goal.name)
+    except ValueError as error:
+        raise ValueError(f"{error}{more}") from None
 
 
 def _kind(
@@ -179,7 +212,13 @@ def _kind(
         return True
     elif name in categorical:
         return False
+    elif column.numeric and column.counting and re.fullmatch(r"column \d+|Unnamed: \d+", name):
+        notes.append(
+            f"{name!r}, whose name is not given, is left out: it numbers the rows; --numeric {name!r} keeps it"
+        )
     elif column.numeric:
+        if column.counting and different > _MOST_CLASSES:
+            notes.append(f"column {name!r} numbers the rows, and is read as a quantity; --drop {name} leaves it out")
         if column.whole and 2 < different <= 10 and known >= 10 * different:
             notes.append(
                 f"column {name!r} is read as numbers, of which it has {different} different; if they are codes of "
@@ -188,18 +227,27 @@ def _kind(
         return True
     elif different > 20 and different > known / 2:
         many = f"{different:,}" if column.counts is not None else f"over {_MOST_COUNTED:,}"
-        what = (
-            "numbers with decimal commas? give --decimal ','" if column.commas else "a name of its own for nearly each"
-        )
+        why = _why(column, rows) or "a name of its own for nearly each"
         notes.append(
-            f"column {name!r} is left out: it has {many} different texts in {known:,} rows ({what}); "
+            f"column {name!r} is left out: it has {many} different texts in {known:,} rows ({why}); "
             f"--categorical {name} keeps the most frequent"
         )
     else:
-        if column.commas:
-            notes.append(f"column {name!r} is read as categories; if it has decimal commas, give --decimal ','")
+        if why := _why(column, rows):
+            notes.append(f"column {name!r} is read as categories; {why}")
         return False
     return None
+
+
+def _why(column: _Seen, rows: int) -> str:
+    """What may be wrong with a column of texts that look like numbers; else ''."""
+    if column.nearly(rows):
+        line, text = column.first
+        more = f", and {column.odd - 1:,} more" if column.odd > 1 else ""
+        return f"nearly all are numbers, but not {text[:40]!r} in line {line}{more}: mend it, or leave the cell empty"
+    if column.commas:
+        return "numbers with commas? --decimal ',' reads 1,5 as one and a half; thousands are written without"
+    return ""
 
 
 def _whole(file: CsvFile, columns: dict[str, bool]) -> Batch:
@@ -221,8 +269,10 @@ def _with_target(batch: Batch, target: str, task: str, file: str) -> tuple[Batch
     if absent := int((~known).sum()):
         notes.append(f"{absent:,} of {len(batch):,} rows have no {target!r} and are left out")
         batch = batch.take(np.flatnonzero(known))
-    if len(batch) < 10:
-        raise ValueError(f"{file!r} has {len(batch)} rows with a known {target!r}; expected at least 10 to learn from")
+    if len(batch) < _FEWEST:
+        raise ValueError(
+            f"{file!r} has {len(batch)} rows with a known {target!r}; expected at least {_FEWEST} to learn from"
+        )
     if task == "classification":
         labels = set(batch.columns[target])
         if len(labels) == 1:

@@ -1,6 +1,6 @@
 """``Trainer``: the training loop with what it needs around it, resumable at every step; and its callbacks and metrics."""
 
-from tinytensor.trainer.callbacks import BestModel, Callback, Checkpoint, EarlyStopping, Schedule
+from tinytensor.trainer.callbacks import BestModel, Callback, Checkpoint, EarlyStopping, MovingAverage, Schedule
 from tinytensor.trainer.errors import DivergedError, TrainingWarning
 from tinytensor.trainer.events import EventWriter, read_events
 from tinytensor.trainer.history import History
@@ -10,6 +10,6 @@ from tinytensor.trainer.metrics import MAE, R2, RMSE, Accuracy, Metric, TopK
 
 __all__ = [
     "MAE", "R2", "RMSE", "Accuracy", "BestModel", "CSVLogger", "Callback", "Checkpoint", "DivergedError", "EarlyStopping",
-    "EventWriter", "History", "Metric", "Progress", "Schedule", "TensorBoard", "TopK", "Trainer", "TrainingWarning",
+    "EventWriter", "History", "Metric", "MovingAverage", "Progress", "Schedule", "TensorBoard", "TopK", "Trainer", "TrainingWarning",
     "read_events",
 ]  # fmt: skip

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinytensor import io
 from tinytensor.optim.lr_scheduler import ReduceLROnPlateau
+from tinytensor.trainer.checks import check_count
 
 if TYPE_CHECKING:
     from tinytensor.trainer.loop import Trainer
 
-__all__ = ["BestModel", "Callback", "Checkpoint", "EarlyStopping", "Schedule"]
+__all__ = ["BestModel", "Callback", "Checkpoint", "EarlyStopping", "MovingAverage", "Schedule"]
 
 
 class Callback:
@@ -107,7 +109,22 @@ class Schedule(Callback):
         kind = type(self.scheduler).__name__
         if set(state_dict) != {"scheduler", "state"} or state_dict["scheduler"] != kind:
             raise ValueError(f"Schedule: the state is of {state_dict.get('scheduler')!r:.60}, the trainer has a {kind}")
+        _check_alike(kind, self.scheduler.state_dict(), state_dict["state"])
         self.scheduler.load_state_dict(state_dict["state"])
+
+
+def _check_alike(name: str, own: Any, found: Any) -> None:
+    """Refuse a state whose numbers, words and lists are not where one's own has them: a scheduler takes anything."""
+    if isinstance(own, Mapping) and isinstance(found, Mapping) and set(own) == set(found):
+        for key in own:
+            _check_alike(f"{name}.{key}", own[key], found[key])
+    elif isinstance(own, (list, tuple)) and isinstance(found, (list, tuple)) and len(own) == len(found):
+        for k, pair in enumerate(zip(own, found, strict=True)):
+            _check_alike(f"{name}.{k}", *pair)
+    elif not any(
+        isinstance(found, kind) and (own is None or isinstance(own, kind)) for kind in (Number, str, type(None))
+    ):
+        raise ValueError(f"Schedule: the state's {name} is {str(found)[:40]!r}, this one has {str(own)[:40]!r}")
 
 
 def _watched(what: str, monitor: str, row: dict[str, Any]) -> float:
@@ -125,15 +142,30 @@ class _Watching(Callback):
     def __init__(self, monitor: str, mode: str, min_delta: float) -> None:
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"{type(self).__name__}: mode must be 'auto', 'min' or 'max', got {mode!r}")
-        name = monitor.removeprefix("val_")
-        larger = mode == "max" or (mode == "auto" and (name in ("accuracy", "r2") or name.startswith("top")))
-        self.monitor, self.larger, self.min_delta = monitor, larger, abs(min_delta)
+        self.monitor, self.mode, self.min_delta = monitor, mode, abs(min_delta)
         self.best: float | None = None
         self.best_epoch = 0
 
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        """Whether there will be what is watched, and whether more of it is better."""
+        self._larger(trainer)
+        if self.monitor.startswith("val_") and trainer.validation is None:
+            raise ValueError(
+                f"{type(self).__name__}: there is no {self.monitor!r} without validation; give fit a validation set"
+            )
+
+    def _larger(self, trainer: Trainer) -> bool:
+        name = self.monitor.removeprefix("val_")
+        known = {"loss": False, **{key: metric.larger_is_better for key, metric in trainer.metrics.items()}}
+        if self.mode == "auto" and known.get(name) is None:
+            raise ValueError(
+                f"{type(self).__name__}: is more or less {self.monitor!r} better? Say mode='max' or mode='min'"
+            )
+        return self.mode == "max" or (self.mode == "auto" and bool(known[name]))
+
     def _improved(self, trainer: Trainer, row: dict[str, Any]) -> bool:
         value = _watched(type(self).__name__, self.monitor, row)
-        gain = 0.0 if self.best is None else (value - self.best) * (1 if self.larger else -1)
+        gain = 0.0 if self.best is None else (value - self.best) * (1 if self._larger(trainer) else -1)
         better = not np.isnan(value) and (self.best is None or gain > self.min_delta)
         if better:
             self.best, self.best_epoch = value, trainer.epoch
@@ -150,13 +182,18 @@ class _Watching(Callback):
             raise ValueError(
                 f"{type(self).__name__}: the state is of one that watches {watched!r:.60}, this one {self.monitor!r}"
             )
-        self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
+        best, epoch = state_dict["best"], state_dict["best_epoch"]
+        if not isinstance(best, (float, int, type(None))) or type(epoch) is not int:
+            raise ValueError(
+                f"{type(self).__name__}: the state's best is {str(best)[:40]!r} of epoch {str(epoch)[:40]!r}"
+            )
+        self.best, self.best_epoch = best, epoch
 
 
 class EarlyStopping(_Watching):
     """Stop after ``patience`` epochs without improvement of a column by more than ``min_delta``.
 
-    ``mode``: whether "min" or "max" is better; "auto" knows that accuracy, r2 and top-k are better when larger.
+    ``mode``: whether "min" or "max" is better; "auto" asks the metric (``Metric.larger_is_better``).
 
     >>> import numpy as np, tinytensor as tt
     >>> model = tt.nn.Linear(2, 1)
@@ -170,8 +207,7 @@ class EarlyStopping(_Watching):
         self, monitor: str = "val_loss", patience: int = 5, min_delta: float = 0.0, mode: str = "auto"
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        if patience < 1:
-            raise ValueError(f"EarlyStopping: patience must be at least 1 epoch, got {patience}")
+        check_count("EarlyStopping", "patience", patience)
         self.patience = patience
 
     def on_epoch_end(self, trainer: Trainer, row: dict[str, Any]) -> None:
@@ -204,7 +240,8 @@ class BestModel(_Watching):
         self.model_state: dict[str, Any] = {}
 
     def on_fit_begin(self, trainer: Trainer) -> None:
-        """Whether the file could be written."""
+        """Whether there will be what is watched, and whether the file could be written."""
+        super().on_fit_begin(trainer)
         if self.path is not None:
             io.check_writable(self.path, ".safetensors")
 
@@ -231,6 +268,39 @@ class BestModel(_Watching):
             raise ValueError("BestModel: the state has no model")
         super().load_state_dict(rest)
         self.model_state = dict(state_dict["model"])
+
+
+class MovingAverage(Callback):
+    """Update an average of the weights (:class:`tinytensor.optim.EMA`) after every step, and keep it in checkpoints.
+
+    >>> import numpy as np, tinytensor as tt
+    >>> model = tt.nn.Linear(2, 1)
+    >>> ema = tt.optim.EMA(model, decay=0.9)
+    >>> trainer = tt.Trainer(model, tt.nn.MSELoss(), tt.optim.SGD(model.parameters(), lr=0.1),
+    ...                      callbacks=[tt.trainer.MovingAverage(ema)])
+    >>> _ = trainer.fit((np.ones((4, 2)), np.ones((4, 1))), epochs=3)
+    >>> with ema.average_parameters():
+    ...     found = trainer.evaluate((np.ones((4, 2)), np.ones((4, 1))))
+    >>> ema.n_averaged, list(found)
+    (3, ['loss'])
+    """
+
+    order = 10
+
+    def __init__(self, ema: Any) -> None:
+        self.ema = ema
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        """Take the weights into account."""
+        self.ema.update()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The average's."""
+        return dict(self.ema.state_dict())
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Into the average."""
+        self.ema.load_state_dict(state_dict)
 
 
 class Checkpoint(Callback):
@@ -263,8 +333,8 @@ class Checkpoint(Callback):
         on_error: str = "warn",
     ) -> None:  # fmt: skip
         for name, value in (("every_epochs", every_epochs), ("every_steps", every_steps), ("keep", keep)):
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ValueError(f"Checkpoint: {name} must be a whole number from 1, got {value!r}")
+            if value is not None or name == "keep":
+                check_count("Checkpoint", name, value)
         if on_error not in ("warn", "raise"):
             raise ValueError(f"Checkpoint: on_error must be 'warn' or 'raise', got {on_error!r}")
         self.path, self.every_epochs, self.every_steps, self.keep = path, every_epochs, every_steps, keep

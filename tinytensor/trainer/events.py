@@ -82,6 +82,10 @@ class EventWriter:
         with_float = _field(1, tag.encode()) + b"\x15" + struct.pack("<f", _as_float32(value))
         self._write(b"\x10" + _varint(step) + _field(5, _field(1, with_float)))
 
+    def restart(self, step: int) -> None:
+        """A training that goes on after this step: TensorBoard drops what an earlier file says of later ones."""
+        self._write(b"\x10" + _varint(step + 1) + _field(7, b"\x08\x01"))  # SessionLog with status START
+
     def close(self) -> None:
         """Close the file; nothing can be written any more."""
         self._file.close()

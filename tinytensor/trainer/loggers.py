@@ -82,9 +82,11 @@ class TensorBoard(Callback):
         self._writer: EventWriter | None = None
 
     def on_fit_begin(self, trainer: Trainer) -> None:
-        """A new event file."""
+        """A new event file; what a killed training wrote after the checkpoint that is resumed does not count any more."""
         self._writer = EventWriter(self.folder)
         self.path = self._writer.path
+        if trainer.step:
+            self._writer.restart(trainer.step)
 
     def on_step_end(self, trainer: Trainer) -> None:
         """The loss of the step."""

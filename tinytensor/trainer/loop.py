@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
@@ -14,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor import checkpoints
-from tinytensor.data import DataLoader
-from tinytensor.graph import no_grad
 from tinytensor.nn.utils import clip_grad_norm_, clip_grad_value_
 from tinytensor.primitive import TensorBase
+from tinytensor.trainer.batches import Evaluating, WholeSteps, divisor, inputs_loader, loader_of, plain, quiet
 from tinytensor.trainer.callbacks import Callback, Checkpoint, Schedule
+from tinytensor.trainer.checks import check_count, check_parts
 from tinytensor.trainer.errors import DivergedError, TrainingWarning
 from tinytensor.trainer.history import History
 from tinytensor.trainer.metrics import metrics_by_name
@@ -60,13 +61,13 @@ class Trainer:
         callbacks: Iterable[Callback] = (), clip_grad_norm: float | None = None, accumulate: int = 1,
         clip_grad_value: float | None = None,
     ) -> None:  # fmt: skip
-        if not isinstance(accumulate, int) or accumulate < 1:
-            raise ValueError(f"Trainer: accumulate must be a whole number from 1, got {accumulate!r}")
+        check_count("Trainer", "accumulate", accumulate)
         for name, limit in (("clip_grad_norm", clip_grad_norm), ("clip_grad_value", clip_grad_value)):
             if limit is not None and not limit > 0:
                 raise ValueError(f"Trainer: {name} must be above 0, got {limit!r}")
+        check_parts(model, loss, optimizer)
         self.model, self.loss, self.optimizer = model, loss, optimizer
-        self.metrics = metrics_by_name(metrics)
+        self.metrics = metrics_by_name(metrics, loss)
         self.clip_grad_norm, self.clip_grad_value, self.accumulate = clip_grad_norm, clip_grad_value, accumulate
         several = list(callbacks)
         if scheduler is not None:
@@ -79,6 +80,7 @@ class Trainer:
         self.sums: Array = np.zeros(2)  # of the losses of this epoch's samples, and how many
         self.seconds = 0.0  # spent in steps
         self.within = self.drained = False  # an epoch has begun and has not ended; all of its batches were handed out
+        self._whole_steps = WholeSteps()
         self.loader: Any = None
         self.validation: Any = None
         self._look()
@@ -101,10 +103,9 @@ class Trainer:
         left of it is done, and ends, bit by bit, where it would have ended. ``True`` takes the :class:`Checkpoint` callback's
         file, and begins anew if it is not there. A file that cannot be used is refused by ValueError, and nothing is changed.
         """
-        if not isinstance(epochs, int) or epochs < 1:
-            raise ValueError(f"Trainer.fit: epochs must be a whole number from 1, got {epochs!r}")
-        self.loader = _loader(data, batch_size, shuffle, generator)
-        self.validation = None if validation is None else _loader(validation, batch_size, False, 0)
+        check_count("Trainer.fit", "epochs", epochs)
+        self.loader = loader_of(data, batch_size, shuffle, generator)
+        self.validation = None if validation is None else loader_of(validation, batch_size, False, 0)
         self.within, self.drained, self.stopped, self.failed = False, False, None, True
         source = self._resumed(resume)
         if source is None:
@@ -112,17 +113,35 @@ class Trainer:
         else:
             restore(self, checkpoints.load(source), f"resume: {str(source)!r}")
         self.last_epoch = self.first_epoch + epochs
-        training = self.model.training
-        for callback in self.callbacks:  # files that cannot be written are errors here, before any work
-            callback.on_fit_begin(self)
+        modes = [(module, module.training) for module in self.model.modules()]
+        begun: list[Callback] = []
         try:
+            self._whole_steps.begin()
+            for callback in self.callbacks:  # files that cannot be written are errors here, before any work
+                begun.append(callback)
+                callback.on_fit_begin(self)
             while self.epoch < self.last_epoch and self.stopped is None:
                 self._epoch()
             self.failed = False
         finally:
-            self.model.train(training)
-            self._call("on_fit_end")
+            self._whole_steps.end()
+            for module, mode in modes:
+                module.training = mode
+            self._end(begun)
         return self.history
+
+    def _end(self, begun: list[Callback]) -> None:
+        """Every callback that has begun ends, whatever the others raise; the first error is raised then."""
+        first = sys.exception()
+        for callback in begun:
+            try:
+                self._call("on_fit_end", only=callback)
+            except BaseException as error:
+                if first is not None:
+                    first.add_note(f"and {type(callback).__name__}.on_fit_end: {type(error).__name__}: {error}")
+                first = first or error
+        if first is not None:
+            raise first
 
     def _resumed(self, resume: Any) -> Any:
         if resume is None or resume is False:
@@ -137,7 +156,10 @@ class Trainer:
     @property
     def steps_per_epoch(self) -> int | None:
         """Optimizer steps in an epoch, if the loader knows its length."""
-        return math.ceil(len(self.loader) / self.accumulate) if hasattr(self.loader, "__len__") else None
+        try:
+            return math.ceil(len(self.loader) / self.accumulate)
+        except TypeError:  # a stream
+            return None
 
     def stop(self, reason: str) -> None:
         """End the training after the present step; ``reason`` is kept in ``stopped``."""
@@ -154,10 +176,11 @@ class Trainer:
         self._look()
         for group in () if self.drained else self._groups():
             start = perf_counter()
-            loss = self.update(group)
-            self.seconds += perf_counter() - start
-            self.step += 1
-            self.history.losses.append(loss)
+            with self._whole_steps:
+                loss = self.update(group)
+                self.seconds += perf_counter() - start
+                self.step += 1
+                self.history.losses.append(loss)
             self._call("on_step_end")
             if self.stopped is not None:
                 break
@@ -188,8 +211,8 @@ class Trainer:
             row.update({f"val_{name}": value for name, value in self.evaluate(self.validation).items()})
         return {**row, "lr": float(self.optimizer.param_groups[0]["lr"]), "seconds": round(self.seconds, 4)}
 
-    def _call(self, hook: str, *arguments: Any) -> None:
-        for callback in self.callbacks:
+    def _call(self, hook: str, *arguments: Any, only: Callback | None = None) -> None:
+        for callback in self.callbacks if only is None else [only]:
             try:
                 getattr(callback, hook)(self, *arguments)
             except OSError as error:
@@ -203,8 +226,9 @@ class Trainer:
     def split(self, batch: Any) -> tuple[tuple[Any, ...], Any]:
         """(inputs, target) of a batch; the target comes last."""
         if not isinstance(batch, (tuple, list)) or len(batch) < 2:
+            what = f"{len(batch)} array" if isinstance(batch, (tuple, list)) else type(batch).__name__
             raise TypeError(
-                f"Trainer: a batch is a tuple (inputs …, target), got {type(batch).__name__}; override Trainer.split"
+                f"Trainer: a batch is a tuple (inputs …, target), got {what}; give fit((x, y)), or override Trainer.split"
             )
         return tuple(batch[:-1]), batch[-1]
 
@@ -215,10 +239,10 @@ class Trainer:
     def update(self, batches: list[Any]) -> float:
         """One optimizer step on the batches together; returns their loss. Raises :class:`DivergedError` with nothing changed."""
         parts = [self.split(batch) for batch in batches]
-        counts = [len(inputs[0]) for inputs, _ in parts]
+        counts = [divisor(self.loss, target, len(inputs[0])) for inputs, target in parts]
         weights = [1.0] * len(parts)
-        if getattr(self.loss, "reduction", "mean") == "mean":
-            weights = [count / sum(counts) for count in counts]
+        if len(parts) > 1 and not self._summed:
+            weights = [count / (sum(counts) or 1) for count in counts]
         buffers = [(place, name, place[name], place[name]._data.copy()) for place, name in self._buffers]
         asked = 0
 
@@ -230,8 +254,10 @@ class Trainer:
             for (inputs, target), count, weight in zip(parts, counts, weights, strict=True):
                 outputs = self.forward(inputs)
                 loss = self._loss(outputs, target)
-                (loss if weight == 1 else loss * weight).backward()
-                total += (value := loss.item()) * weight
+                if weight:  # a batch without a label that counts has no mean
+                    (loss if weight == 1 else loss * weight).backward()
+                value = loss.item() if weight else 0.0
+                total += value * weight
                 if asked == 1:  # LBFGS asks several times; it is the first that counts
                     self._check_finite(value)
                     self._record(outputs, target, value, count)
@@ -242,7 +268,7 @@ class Trainer:
 
         kept = self.sums.copy(), [metric.totals.copy() for metric in self.metrics.values()]
         try:
-            with _quiet():
+            with quiet():
                 return float(self.optimizer.step(closure))
         except BaseException:
             for place, name, tensor, old in buffers:  # a forward pass writes into running means
@@ -258,6 +284,10 @@ class Trainer:
         self._parameters = list(self.model.named_parameters())
         self._buffers = [(vars(m), name) for m in self.model.modules() for name in m._buffer_names if name in vars(m)]
 
+    @property
+    def _summed(self) -> bool:
+        return getattr(self.loss, "reduction", "mean") == "sum"
+
     def _loss(self, outputs: Any, target: Any) -> Any:
         loss = self.loss(outputs, target)
         if not isinstance(loss, TensorBase) or loss._data.size != 1:
@@ -265,11 +295,10 @@ class Trainer:
             raise ValueError(f"Trainer: the loss must be a tensor of one number, got {what}; is its reduction 'none'?")
         return loss
 
-    def _record(self, outputs: Any, target: Any, loss: float, count: int) -> None:
-        summed = getattr(self.loss, "reduction", "mean") == "sum"
-        self.sums += loss if summed else loss * count, count
+    def _record(self, outputs: Any, target: Any, loss: float, count: float) -> None:
+        self.sums += loss if self._summed else loss * count, count
         if self.metrics:
-            data, wanted = _plain(outputs), _plain(target)
+            data, wanted = plain(outputs), plain(target)
             for metric in self.metrics.values():
                 metric.update(data, wanted)
 
@@ -301,16 +330,16 @@ class Trainer:
         metrics = deepcopy(self.metrics)
         for metric in metrics.values():
             metric.reset()
-        summed = getattr(self.loss, "reduction", "mean") == "sum"
         total = samples = 0.0
-        with self._evaluating():
-            for batch in _loader(data, batch_size, False, 0):
+        with Evaluating(self.model):
+            for batch in loader_of(data, batch_size, False, 0):
                 inputs, target = self.split(batch)
                 outputs = self.forward(inputs)
-                loss, count = self._loss(outputs, target).item(), len(inputs[0])
-                total, samples = total + (loss if summed else loss * count), samples + count
+                loss, count = self._loss(outputs, target).item(), divisor(self.loss, target, len(inputs[0]))
+                if count:
+                    total, samples = total + (loss if self._summed else loss * count), samples + count
                 for metric in metrics.values():
-                    metric.update(_plain(outputs), _plain(target))
+                    metric.update(plain(outputs), plain(target))
         if not samples:
             raise ValueError("Trainer.evaluate: there are no samples")
         return {"loss": total / samples, **{name: float(metric.compute()) for name, metric in metrics.items()}}
@@ -320,22 +349,21 @@ class Trainer:
 
         ``data``: an array of inputs; or a loader or dataset of batches (inputs …, target), whose targets are left out.
         """
-        if isinstance(data, (np.ndarray, TensorBase)):
-            data = DataLoader((data,), batch_size)
         pieces = []
-        with self._evaluating():
-            for batch in _loader(data, batch_size, False, 0):
-                single = not isinstance(batch, (tuple, list)) or len(batch) == 1
-                inputs = (
-                    (batch if not isinstance(batch, (tuple, list)) else batch[0],) if single else self.split(batch)[0]
-                )
-                pieces.append(np.array(_plain(self.forward(inputs))))
+        with Evaluating(self.model):
+            for batch in inputs_loader(data, batch_size):
+                several = isinstance(batch, (tuple, list))
+                inputs = self.split(batch)[0] if several and len(batch) > 1 else (batch[0] if several else batch,)
+                outputs = self.forward(inputs)
+                if not isinstance(outputs, (TensorBase, np.ndarray)):
+                    what = type(outputs).__name__
+                    raise TypeError(
+                        f"Trainer.predict: the model gave a {what}, expected a tensor; override Trainer.forward"
+                    )
+                pieces.append(np.array(plain(outputs)))
         if not pieces:
             raise ValueError("Trainer.predict: there are no samples")
         return np.concatenate(pieces)
-
-    def _evaluating(self) -> Any:
-        return _Evaluating(self.model)
 
     # ------------------------------------------------------------------------------------------------- checkpoints
 
@@ -355,38 +383,3 @@ class Trainer:
             restore(self, checkpoints.load(path), f"load: {str(path)!r}")
         finally:
             self.loader, self.validation = loaders
-
-
-class _Evaluating:
-    """The model in evaluation mode, and nothing recorded; every module has its own mode again afterwards."""
-
-    def __init__(self, model: Module) -> None:
-        self.model, self.off = model, no_grad()
-
-    def __enter__(self) -> None:
-        self.modes = [(module, module.training) for module in self.model.modules()]
-        self.model.eval()
-        self.off.__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        self.off.__exit__(*error)
-        for module, mode in self.modes:
-            module.training = mode
-
-
-def _loader(data: Any, batch_size: int, shuffle: bool, generator: Any) -> Any:
-    if isinstance(data, (tuple, list)) or hasattr(data, "__getitem__"):
-        return DataLoader(data, batch_size, shuffle, generator=generator)
-    if not hasattr(data, "__iter__") or hasattr(data, "__next__"):
-        what = "an iterator, which is empty after one epoch" if hasattr(data, "__next__") else type(data).__name__
-        raise TypeError(f"Trainer: expected a loader, a dataset or a tuple of arrays, got {what}")
-    return data
-
-
-def _plain(value: Any) -> Array:
-    return value._data if isinstance(value, TensorBase) else np.asarray(value)
-
-
-def _quiet() -> Any:
-    """NumPy's warnings of overflow and nan off (they are reported by name), unless somebody listens to them."""
-    return np.errstate(**{kind: "ignore" for kind, how in np.geterr().items() if how == "warn"})  # type: ignore[arg-type]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.nn.losses import BCELoss, CrossEntropyLoss
+
 if TYPE_CHECKING:
     from tinytensor.typing import Array
 
@@ -33,6 +35,8 @@ class Metric:
 
     name = "metric"
     size = 2
+    #: Which is better, for callbacks that watch it; None: they have to be told.
+    larger_is_better: bool | None = None
 
     def __init__(self) -> None:
         self.totals: Array = np.zeros(self.size)
@@ -57,7 +61,9 @@ class Accuracy(Metric):
     """The share of right predictions.
 
     outputs (n, classes, …) with labels (n, …): the largest output counts. outputs (n,) or (n, 1) with targets of that shape:
-    above ``threshold`` counts as 1, and a target above 0 is a 1 (so 0 and 1, and ±1, both do).
+    above ``threshold`` counts as 1, and a target above 0 is a 1 (so 0 and 1, and ±1, both do). outputs (n, classes) with
+    targets of that shape: each number by itself; or, with ``classes``, the largest output against the largest target (for
+    probabilities). The word "accuracy" means ``threshold=0.5`` for ``BCELoss`` and ``classes=True`` for ``CrossEntropyLoss``.
 
     >>> import numpy as np, tinytensor as tt
     >>> accuracy = tt.trainer.Accuracy()
@@ -66,15 +72,17 @@ class Accuracy(Metric):
     0.5
     """
 
-    name = "accuracy"
+    name, larger_is_better = "accuracy", True
 
-    def __init__(self, threshold: float = 0.0) -> None:
+    def __init__(self, threshold: float = 0.0, classes: bool = False) -> None:
         super().__init__()
-        self.threshold = threshold
+        self.threshold, self.classes = threshold, classes
 
     def update(self, outputs: Array, target: Array) -> None:
         """Take a batch into account."""
-        if outputs.shape == target.shape:
+        if self.classes and outputs.shape == target.shape and outputs.ndim > 1:
+            right = outputs.argmax(1) == target.argmax(1)
+        elif outputs.shape == target.shape:
             right = (outputs > self.threshold) == (target > 0)
         elif (
             outputs.ndim == target.ndim + 1
@@ -103,6 +111,8 @@ class TopK(Metric):
     0.5
     """
 
+    larger_is_better = True
+
     def __init__(self, k: int = 5) -> None:
         super().__init__()
         if k < 1:
@@ -125,6 +135,8 @@ class TopK(Metric):
 
 
 class _Regression(Metric):
+    larger_is_better = False
+
     def _errors(self, outputs: Array, target: Array) -> Array:
         if outputs.shape != target.shape:
             raise ValueError(
@@ -178,7 +190,7 @@ class RMSE(_Regression):
 class R2(_Regression):
     """Coefficient of determination, 1 − Σ (x − y)² / Σ (y − ȳ)²; nan if all targets are equal.
 
-    The second sum is kept about the mean so far (Chan, Golub and LeVeque 1979), so nothing cancels.
+    Of all numbers together (scikit-learn's ``r2_score`` averages over columns). The second sum is kept about the mean so far (Chan, Golub and LeVeque 1979), so nothing cancels.
 
     >>> import numpy as np, tinytensor as tt
     >>> r2 = tt.trainer.R2()
@@ -187,7 +199,7 @@ class R2(_Regression):
     0.5
     """
 
-    name, size = "r2", 4
+    name, size, larger_is_better = "r2", 4, True
 
     def update(self, outputs: Array, target: Array) -> None:
         """Take a batch into account."""
@@ -209,15 +221,15 @@ class R2(_Regression):
 _KNOWN: dict[str, Any] = {"accuracy": Accuracy, "mae": MAE, "rmse": RMSE, "r2": R2}
 
 
-def metrics_by_name(metrics: Any) -> dict[str, Metric]:
-    """Metrics as the user may give them (a name, an object, several, or a dict) by name."""
+def metrics_by_name(metrics: Any, loss: Any) -> dict[str, Metric]:
+    """Metrics as the user may give them (a name, an object, several, or a dict) by name, as the loss reads outputs."""
     if metrics is None:
         return {}
     if isinstance(metrics, Mapping):
-        pairs = [(str(name), _metric(value)) for name, value in metrics.items()]
+        pairs = [(str(name), _metric(value, loss)) for name, value in metrics.items()]
     else:
         several = metrics if isinstance(metrics, Sequence) and not isinstance(metrics, str) else [metrics]
-        pairs = [(found.name, found) for found in map(_metric, several)]
+        pairs = [(found.name, found) for found in (_metric(value, loss) for value in several)]
     names = [name for name, _ in pairs]
     if clash := [
         n
@@ -230,9 +242,11 @@ def metrics_by_name(metrics: Any) -> dict[str, Metric]:
     return dict(pairs)
 
 
-def _metric(value: Any) -> Metric:
+def _metric(value: Any, loss: Any) -> Metric:
     if isinstance(value, Metric):
         return value
+    if value == "accuracy":
+        return Accuracy(0.5 if isinstance(loss, BCELoss) else 0.0, isinstance(loss, CrossEntropyLoss))
     if isinstance(value, str) and value in _KNOWN:
         return _KNOWN[value]()  # type: ignore[no-any-return]
     if isinstance(value, str) and value.startswith("top") and value[3:].isdecimal():

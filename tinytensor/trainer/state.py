@@ -75,9 +75,11 @@ def restore(trainer: Trainer, state: Any, source: str) -> None:
         _check(trainer, state)
         before = copy.deepcopy(training_state(trainer))
         _take(trainer, state)
-    except _REFUSALS as error:
+    except BaseException as error:
         if before is not None:  # optimizers, schedules and callbacks each know best what they refuse
             _take(trainer, before)
+        if not isinstance(error, _REFUSALS):
+            raise
         reason = " ".join(str(error.args[0] if isinstance(error, KeyError) and error.args else error).split())
         raise ValueError(f"{source} does not fit this training: {reason}; nothing was changed") from None
 

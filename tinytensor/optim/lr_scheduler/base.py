@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
+from operator import index
 from typing import Any
 
-from tinytensor.optim.optimizer import Optimizer
+import numpy as np
 
-__all__ = ["LRScheduler", "cosine", "inside", "positive"]
+from tinytensor.inplace import updating
+from tinytensor.optim.optimizer import Optimizer, _number
+from tinytensor.tensor import Tensor
+
+__all__ = ["LRScheduler", "cosine", "inside", "number", "positive", "set_rate"]
 
 
 class LRScheduler:
@@ -38,7 +43,7 @@ class LRScheduler:
         self._attach(optimizer)
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
-                group.setdefault("initial_lr", group["lr"])
+                group.setdefault("initial_lr", float(group["lr"]))
             elif "initial_lr" not in group:
                 raise KeyError(
                     f"{type(self).__name__}: last_epoch={last_epoch} continues a schedule, but group {i} of the optimizer "
@@ -61,10 +66,10 @@ class LRScheduler:
             self._is_initial = False
 
     def _present(self) -> list[float]:
-        return [group["lr"] for group in self.optimizer.param_groups]
+        return [float(group["lr"]) for group in self.optimizer.param_groups]
 
     def _scaled(self, factor: float) -> list[float]:
-        return [group["lr"] * factor for group in self.optimizer.param_groups]
+        return [lr * factor for lr in self._present()]
 
     def _each(self, name: str, value: Any) -> list[Any]:
         """A value for each group of the optimizer."""
@@ -83,8 +88,8 @@ class LRScheduler:
         """The rates at ``last_epoch``; subclasses write it."""
         raise NotImplementedError(f"{type(self).__name__} has no get_lr(); define it in the class")
 
-    def step(self) -> None:
-        """Go on by one and set the rates; nothing changes if that raises."""
+    def step(self, epoch: float | None = None) -> None:
+        """Go on by one, or to ``epoch``, and set the rates; nothing changes if that raises."""
         optimizer = self.optimizer
         if self._step_count == 1 and type(optimizer).step is Optimizer.step and not optimizer._stepped:
             warnings.warn(
@@ -93,19 +98,26 @@ class LRScheduler:
                 UserWarning,
                 stacklevel=2,
             )
-        self._update_lr(self.last_epoch + 1)
+        if epoch is None:
+            self._update_lr(self.last_epoch + 1)
+        else:
+            self._update_lr(self._epoch(epoch), closed=True)
         self._step_count += 1
 
-    def _update_lr(self, epoch: int, closed: bool = False) -> None:
+    def _epoch(self, epoch: Any) -> Any:
+        """An epoch to go to, if it makes sense."""
+        return positive(self, "epoch", epoch, least=0)
+
+    def _update_lr(self, epoch: Any, closed: bool = False) -> None:
         """Set the rates of an epoch: from the present ones, or by the closed form if there is one."""
         before, self.last_epoch = self.last_epoch, epoch
         try:
-            values = self._get_closed_form_lr() if closed else self.get_lr()
+            values = [number(self, "a rate", lr) for lr in (self._get_closed_form_lr() if closed else self.get_lr())]
         except BaseException:
             self.last_epoch = before
             raise
         for group, lr in zip(self.optimizer.param_groups, values, strict=True):
-            group["lr"] = lr
+            set_rate(group, lr)
         self._last_lr = self._present()
 
     def _get_closed_form_lr(self) -> list[float]:
@@ -128,6 +140,10 @@ class LRScheduler:
         Raises ValueError, with nothing changed, if it is the state of another kind of scheduler.
         """
         own = self.state_dict()
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(
+                f"{type(self).__name__}: expected a state, as state_dict() gives it, got {state_dict!r:.60}"
+            )
         missing = [k for k in own if k not in state_dict]
         unexpected = [k for k in state_dict if k not in own and not k.startswith("_") and not _functions(state_dict[k])]
         if missing or unexpected:
@@ -135,6 +151,13 @@ class LRScheduler:
                 f"{type(self).__name__}: this is the state of another scheduler: missing {missing or 'nothing'}, "
                 f"unexpected {unexpected or 'nothing'}"
             )
+        for k in own:
+            saved, present = state_dict[k], own[k]
+            alike = isinstance(saved, type(present)) or present is None or isinstance(present, (int, float, bool))
+            if not alike or (k == "base_lrs" and len(saved) != len(present)):
+                raise ValueError(
+                    f"{type(self).__name__}: the state has {saved!r:.60} for {k}, expected such as {present!r:.60}"
+                )
         vars(self).update({k: list(v) if isinstance(v, list) else v for k, v in state_dict.items() if k in own})
 
 
@@ -147,14 +170,35 @@ def cosine(start: float, end: float, part: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * part)) / 2
 
 
-def positive(scheduler: Any, name: str, value: int) -> int:
-    """``value``, if it is a positive integer."""
-    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-        raise ValueError(f"{type(scheduler).__name__}: {name} must be a positive integer, got {value!r}")
-    return value
+def number(scheduler: Any, name: str, value: Any) -> float:
+    """``value``, if it is a number."""
+    return float(_number(type(scheduler).__name__, name, value))
+
+
+def positive(scheduler: Any, name: str, value: Any, least: int = 1) -> int:
+    """``value``, if it is an integer from ``least``."""
+    try:
+        found = index(value)
+    except TypeError:
+        found = least - 1
+    if isinstance(value, bool) or found < least:
+        kind = "a positive integer" if least == 1 else f"an integer from {least}"
+        raise ValueError(f"{type(scheduler).__name__}: {name} must be {kind}, got {value!r}")
+    return found
 
 
 def inside(scheduler: Any, name: str, value: float) -> None:
     """Raise unless ``value`` lies in [0, 1]."""
-    if not 0 <= value <= 1:
+    if not 0 <= number(scheduler, name, value) <= 1:
         raise ValueError(f"{type(scheduler).__name__}: {name} must lie in [0, 1], got {value}")
+
+
+def set_rate(group: dict[str, Any], lr: float) -> None:
+    """Set the rate of a group; where it is an array or a tensor, which others may look at, in its memory."""
+    present = group["lr"]
+    if isinstance(present, Tensor):
+        updating(present)[...] = lr
+    elif isinstance(present, np.ndarray):
+        present[...] = lr
+    else:
+        group["lr"] = lr

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tinytensor.optim.lr_scheduler.base import LRScheduler
+from tinytensor.optim.lr_scheduler.base import LRScheduler, set_rate
 from tinytensor.optim.lr_scheduler.plateau import ReduceLROnPlateau
 from tinytensor.optim.optimizer import Optimizer
 
@@ -37,7 +37,7 @@ class _Composed(LRScheduler):
     def _update_lr(self, epoch: int, closed: bool = False) -> None:
         """Begin, inside another composition."""
         for group in self.optimizer.param_groups:
-            group["lr"] = group["initial_lr"]
+            set_rate(group, group["initial_lr"])
         self._initial_step()
 
     def state_dict(self) -> dict[str, Any]:
@@ -48,6 +48,10 @@ class _Composed(LRScheduler):
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take what :meth:`state_dict` gave, in all of the schedulers or, if one of them refuses, in none."""
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(
+                f"{type(self).__name__}: expected a state, as state_dict() gives it, got {state_dict!r:.60}"
+            )
         own, parts = self.state_dict(), state_dict.get("_schedulers", ())
         if any(k not in state_dict for k in own) or len(parts) != len(self._schedulers):
             raise ValueError(
@@ -95,7 +99,7 @@ class SequentialLR(_Composed):
             )
         self._milestones, self.last_epoch = list(milestones), last_epoch + 1
         for group in optimizer.param_groups:  # each scheduler made its first step when it was made: take them back
-            group["lr"] = group["initial_lr"]
+            set_rate(group, group["initial_lr"])
         self._undo(self)
         self._initial_step()
 
@@ -115,7 +119,7 @@ class SequentialLR(_Composed):
         else:
             scheduler.last_epoch -= 1
 
-    def step(self) -> None:
+    def step(self) -> None:  # type: ignore[override]
         """Go on by one."""
         epoch = self.last_epoch + 1
         index = bisect_right(self._milestones, epoch)
@@ -150,7 +154,7 @@ class ChainedScheduler(_Composed):
             scheduler._initial_step()
         self._last_lr = self._present()
 
-    def step(self) -> None:
+    def step(self) -> None:  # type: ignore[override]
         """Step all of them."""
         for scheduler in self._schedulers:
             scheduler.step()

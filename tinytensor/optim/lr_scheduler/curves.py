@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from tinytensor.optim.lr_scheduler.base import LRScheduler, cosine, inside, positive
+from tinytensor.optim.lr_scheduler.base import LRScheduler, cosine, inside, number, positive
 from tinytensor.optim.optimizer import Optimizer
 
 __all__ = ["CosineAnnealingLR", "CosineAnnealingWarmRestarts", "LinearLR", "PolynomialLR"]
@@ -126,24 +127,45 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     0.5
     1.0
     0.5
+
+    ``step(epoch)`` goes to any moment: ``scheduler.step(epoch + i / len(loader))`` after every batch.
     """
 
     def __init__(
         self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
     ) -> None:
         self.T_0 = self.T_i = positive(self, "T_0", T_0)
-        self.T_mult, self.eta_min, self.T_cur = positive(self, "T_mult", T_mult), eta_min, last_epoch
+        self.T_mult, self.eta_min = positive(self, "T_mult", T_mult), eta_min
+        self.T_cur: float = last_epoch
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
         """The cosine at ``T_cur`` of ``T_i``."""
         return [cosine(base, self.eta_min, self.T_cur / self.T_i) for base in self.base_lrs]
 
-    def _update_lr(self, epoch: int, closed: bool = False) -> None:
-        if closed:
-            self.T_cur, self.T_i = epoch, self.T_0
-        else:
-            self.T_cur = 0 if self.last_epoch < 0 else self.T_cur + 1
-            if self.T_cur >= self.T_i:
-                self.T_cur, self.T_i = self.T_cur % self.T_i, self.T_i * self.T_mult
-        super()._update_lr(epoch)
+    def _epoch(self, epoch: Any) -> float:
+        if not 0 <= number(self, "epoch", epoch) < math.inf:
+            raise ValueError(f"CosineAnnealingWarmRestarts: epoch must be a number from 0, got {epoch}")
+        return float(epoch)
+
+    def _update_lr(self, epoch: Any, closed: bool = False) -> None:
+        before = self.T_cur, self.T_i
+        try:
+            if closed:
+                self._jump(epoch)
+            else:
+                self.T_cur = 0 if self.last_epoch < 0 else self.T_cur + 1
+                if self.T_cur >= self.T_i:
+                    self.T_cur, self.T_i = self.T_cur % self.T_i, self.T_i * self.T_mult
+            super()._update_lr(math.floor(epoch))
+        except BaseException:
+            self.T_cur, self.T_i = before
+            raise
+
+    def _jump(self, epoch: float) -> None:
+        """T_cur and T_i of an epoch, which may be a fraction."""
+        done = int(math.log(epoch / self.T_0 * (self.T_mult - 1) + 1, self.T_mult)) if self.T_mult > 1 else 0
+        self.T_i = self.T_0 * self.T_mult**done
+        self.T_cur = (
+            epoch - self.T_0 * (self.T_mult**done - 1) / (self.T_mult - 1) if self.T_mult > 1 else epoch % self.T_0
+        )

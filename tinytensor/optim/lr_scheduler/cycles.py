@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from tinytensor.optim.lr_scheduler.base import LRScheduler, cosine, positive
+from tinytensor.optim.lr_scheduler.base import LRScheduler, cosine, inside, number, positive, set_rate
 from tinytensor.optim.optimizer import Optimizer
 
 __all__ = ["CyclicLR", "OneCycleLR"]
@@ -26,9 +26,13 @@ class _Cycle(LRScheduler):
                 "cycle_momentum=False"
             )
         self.use_beta1 = "betas" in options
-        bases, tops = self._each("base_momentum", base), self._each("max_momentum", largest)
+        self.base_momentums, self.max_momentums = (
+            self._each("base_momentum", base),
+            self._each("max_momentum", largest),
+        )
         if last_epoch == -1:
-            for group, low, high in zip(self.optimizer.param_groups, bases, tops, strict=True):
+            pairs = zip(self.base_momentums, self.max_momentums, strict=True)
+            for group, (low, high) in zip(self.optimizer.param_groups, pairs, strict=True):
                 group["base_momentum"], group["max_momentum"] = low, high
                 self._set_momentum(group, high)
 
@@ -38,14 +42,14 @@ class _Cycle(LRScheduler):
         else:
             group["momentum"] = momentum
 
-    def _momentum(self, group: dict[str, Any]) -> float:
+    def _momentum(self, group: dict[str, Any], i: int) -> float:
         raise NotImplementedError
 
     def _update_lr(self, epoch: int, closed: bool = False) -> None:
         super()._update_lr(epoch, closed)
         if self.cycle_momentum:
-            for group in self.optimizer.param_groups:
-                self._set_momentum(group, self._momentum(group))
+            for i, group in enumerate(self.optimizer.param_groups):
+                self._set_momentum(group, self._momentum(group, i))
 
 
 class OneCycleLR(_Cycle):
@@ -89,13 +93,15 @@ class OneCycleLR(_Cycle):
             raise ValueError("OneCycleLR: give total_steps, or epochs and steps_per_epoch")
         else:
             self.total_steps = positive(self, "epochs", epochs) * positive(self, "steps_per_epoch", steps_per_epoch)
-        if not 0 <= pct_start <= 1:
-            raise ValueError(f"OneCycleLR: pct_start must lie in [0, 1], got {pct_start}")
+        inside(self, "pct_start", pct_start)
+        for name, value in (("div_factor", div_factor), ("final_div_factor", final_div_factor)):
+            if not number(self, name, value) > 0:
+                raise ValueError(f"OneCycleLR: {name} must be positive, got {value}")
         if anneal_strategy not in ("cos", "linear"):
             raise ValueError(f"OneCycleLR: anneal_strategy is 'cos' or 'linear', got {anneal_strategy!r}")
         self.anneal_strategy, self.cycle_momentum = anneal_strategy, cycle_momentum
         self.pct_start, self.three_phase = float(pct_start), three_phase
-        largest = self._each("max_lr", max_lr)
+        largest = [number(self, "max_lr", lr) for lr in self._each("max_lr", max_lr)]
         if cycle_momentum:
             self._begin_momentum(base_momentum, max_momentum, last_epoch)
         if last_epoch == -1:
@@ -103,6 +109,16 @@ class OneCycleLR(_Cycle):
                 group["initial_lr"], group["max_lr"] = top / div_factor, top
                 group["min_lr"] = group["initial_lr"] / final_div_factor
         super().__init__(optimizer, last_epoch)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take a state; PyTorch's has the phases written out."""
+        saved = dict(state_dict) if isinstance(state_dict, Mapping) else state_dict
+        if isinstance(saved, dict) and (phases := saved.pop("_schedule_phases", None)):
+            saved["anneal_strategy"] = saved.pop("_anneal_func_type", self.anneal_strategy)
+            saved["three_phase"] = len(phases) == 3
+            saved["pct_start"] = (phases[0]["end_step"] + 1) / saved["total_steps"]
+            saved |= {k: v for k, v in self.state_dict().items() if k.endswith("_momentums")}
+        super().load_state_dict(saved)
 
     def _phases(self) -> list[tuple[float, str, str, str, str]]:
         """The last step of each phase, and the rates and momenta that it goes between."""
@@ -134,7 +150,7 @@ class OneCycleLR(_Cycle):
             )
         return [self._along(group, momentum=False) for group in self.optimizer.param_groups]
 
-    def _momentum(self, group: dict[str, Any]) -> float:
+    def _momentum(self, group: dict[str, Any], i: int) -> float:
         return self._along(group, momentum=True)
 
 
@@ -170,20 +186,26 @@ class CyclicLR(_Cycle):
         last_epoch: int = -1,
     ) -> None:
         self._attach(optimizer)
-        if mode not in ("triangular", "triangular2", "exp_range"):
+        if mode not in ("triangular", "triangular2", "exp_range") and scale_fn is None:
             raise ValueError(f"CyclicLR: mode is 'triangular', 'triangular2' or 'exp_range', got {mode!r}")
-        bases, self.max_lrs = self._each("base_lr", base_lr), self._each("max_lr", max_lr)
-        up = float(step_size_up)
-        self.total_size = up + (up if step_size_down is None else float(step_size_down))
+        bases = [number(self, "base_lr", lr) for lr in self._each("base_lr", base_lr)]
+        self.max_lrs = [number(self, "max_lr", lr) for lr in self._each("max_lr", max_lr)]
+        up = number(self, "step_size_up", step_size_up)
+        down = up if step_size_down is None else number(self, "step_size_down", step_size_down)
+        if not (up > 0 and down > 0):
+            raise ValueError(
+                f"CyclicLR: the steps up and down must be positive, got {step_size_up} and {step_size_down}"
+            )
+        self.total_size = up + down
         self.step_ratio = up / self.total_size
-        self.mode, self.gamma, self.scale_fn = mode, gamma, scale_fn
+        self.mode, self.gamma, self._scale_fn_custom = mode, number(self, "gamma", gamma), scale_fn
         self.scale_mode = scale_mode if scale_fn else "iterations" if mode == "exp_range" else "cycle"
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:
             self._begin_momentum(base_momentum, max_momentum, last_epoch)
         if last_epoch == -1:
             for group, lr in zip(optimizer.param_groups, bases, strict=True):
-                group["lr"] = group["initial_lr"] = lr
+                set_rate(group, lr)
         super().__init__(optimizer, last_epoch)
         self.base_lrs = bases
 
@@ -193,8 +215,8 @@ class CyclicLR(_Cycle):
         x = 1.0 + self.last_epoch / self.total_size - cycle
         height = x / self.step_ratio if x <= self.step_ratio else (x - 1) / (self.step_ratio - 1)
         at = cycle if self.scale_mode == "cycle" else self.last_epoch
-        if self.scale_fn is not None:
-            return height * self.scale_fn(at)
+        if self._scale_fn_custom is not None:
+            return height * self._scale_fn_custom(at)
         return (
             height * {"triangular": 1.0, "triangular2": 1 / 2.0 ** (cycle - 1), "exp_range": self.gamma**at}[self.mode]
         )
@@ -204,5 +226,6 @@ class CyclicLR(_Cycle):
         height = self._height()
         return [low + (high - low) * height for low, high in zip(self.base_lrs, self.max_lrs, strict=True)]
 
-    def _momentum(self, group: dict[str, Any]) -> float:
-        return float(group["max_momentum"] - (group["max_momentum"] - group["base_momentum"]) * self._height())
+    def _momentum(self, group: dict[str, Any], i: int) -> float:
+        low, high = self.base_momentums[i], self.max_momentums[i]
+        return float(high - (high - low) * self._height())

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from tinytensor.optim.lr_scheduler.base import LRScheduler, inside, positive
+from tinytensor.optim.lr_scheduler.base import LRScheduler, inside, number, positive
 from tinytensor.optim.optimizer import Optimizer
 
 __all__ = ["ConstantLR", "ExponentialLR", "LambdaLR", "MultiStepLR", "MultiplicativeLR", "StepLR"]
@@ -36,6 +36,16 @@ class LambdaLR(LRScheduler):
     def get_lr(self) -> list[float]:
         """base · λ(t)."""
         return [base * f(self.last_epoch) for f, base in zip(self.lr_lambdas, self.base_lrs, strict=True)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state, with None for each function, as PyTorch has it."""
+        return {**super().state_dict(), "lr_lambdas": [None] * len(self.lr_lambdas)}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take a state; the functions stay."""
+        functions = self.lr_lambdas
+        super().load_state_dict({"lr_lambdas": functions, **state_dict})
+        self.lr_lambdas = functions
 
 
 class MultiplicativeLR(LambdaLR):
@@ -70,7 +80,7 @@ class StepLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
-        self.step_size, self.gamma = positive(self, "step_size", step_size), gamma
+        self.step_size, self.gamma = positive(self, "step_size", step_size), number(self, "gamma", gamma)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -99,7 +109,10 @@ class MultiStepLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
-        self.milestones, self.gamma = sorted(milestones), gamma
+        if not isinstance(milestones, Iterable):
+            raise TypeError(f"MultiStepLR: milestones must be a list of steps, got {milestones!r:.60}")
+        self.milestones = sorted(positive(self, "a milestone", m, least=0) for m in milestones)
+        self.gamma = number(self, "gamma", gamma)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -129,7 +142,7 @@ class ConstantLR(LRScheduler):
 
     def __init__(self, optimizer: Optimizer, factor: float = 1 / 3, total_iters: int = 5, last_epoch: int = -1) -> None:
         inside(self, "factor", factor)
-        self.factor, self.total_iters = factor, total_iters
+        self.factor, self.total_iters = factor, positive(self, "total_iters", total_iters, least=0)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -158,7 +171,7 @@ class ExponentialLR(LRScheduler):
     """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
-        self.gamma = gamma
+        self.gamma = number(self, "gamma", gamma)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tinytensor.optim.lr_scheduler.base import LRScheduler
+from tinytensor.optim.lr_scheduler.base import LRScheduler, number, positive, set_rate
 from tinytensor.optim.optimizer import Optimizer
 
 __all__ = ["ReduceLROnPlateau"]
@@ -43,21 +43,23 @@ class ReduceLROnPlateau(LRScheduler):
         eps: float = 1e-8,
     ) -> None:
         self._attach(optimizer)
-        if not 0 <= factor < 1:
+        if not 0 <= number(self, "factor", factor) < 1:
             raise ValueError(f"ReduceLROnPlateau: factor must lie in [0, 1), got {factor}")
         if mode not in ("min", "max"):
             raise ValueError(f"ReduceLROnPlateau: mode is 'min' or 'max', got {mode!r}")
         if threshold_mode not in ("rel", "abs"):
             raise ValueError(f"ReduceLROnPlateau: threshold_mode is 'rel' or 'abs', got {threshold_mode!r}")
-        self.mode, self.factor, self.patience, self.cooldown, self.eps = mode, factor, patience, cooldown, eps
-        self.threshold, self.threshold_mode = threshold, threshold_mode
-        self.min_lrs = self._each("min_lr", min_lr)
+        self.mode, self.factor, self.eps = mode, factor, number(self, "eps", eps)
+        self.patience = positive(self, "patience", patience, least=0)
+        self.cooldown = positive(self, "cooldown", cooldown, least=0)
+        self.threshold, self.threshold_mode = number(self, "threshold", threshold), threshold_mode
+        self.min_lrs = [number(self, "min_lr", lr) for lr in self._each("min_lr", min_lr)]
         self.default_min_lr = None if isinstance(min_lr, (list, tuple)) else min_lr
-        self.best = math.inf if mode == "min" else -math.inf
+        self.best = self.mode_worse = math.inf if mode == "min" else -math.inf
         self.cooldown_counter = self.num_bad_epochs = self.last_epoch = 0
         self._last_lr = self._present()
 
-    def step(self, metrics: Any = None) -> None:
+    def step(self, metrics: Any = None, epoch: int | None = None) -> None:  # type: ignore[override]
         """Look at the metric of this step, a number or a tensor of one element, and reduce the rates if it is time."""
         try:
             metric = float(metrics.item() if hasattr(metrics, "item") else metrics)
@@ -71,7 +73,7 @@ class ReduceLROnPlateau(LRScheduler):
                     f"{len(self.min_lrs)}; add to scheduler.min_lrs"
                 )
             self.min_lrs = [self.default_min_lr] * len(groups)
-        self.last_epoch += 1
+        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         if self._is_better(metric):
             self.best, self.num_bad_epochs = metric, 0
         else:
@@ -81,11 +83,17 @@ class ReduceLROnPlateau(LRScheduler):
             self.num_bad_epochs = 0
         if self.num_bad_epochs > self.patience:
             for group, least in zip(groups, self.min_lrs, strict=True):
-                lr = max(group["lr"] * self.factor, least)
-                if group["lr"] - lr > self.eps:
-                    group["lr"] = lr
+                present = float(group["lr"])
+                lr = max(present * self.factor, least)
+                if present - lr > self.eps:
+                    set_rate(group, lr)
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
         self._last_lr = self._present()
+
+    @property
+    def in_cooldown(self) -> bool:
+        """Whether a reduction was made less than ``cooldown`` steps ago."""
+        return self.cooldown_counter > 0
 
     def _is_better(self, metric: float) -> bool:
         sign = 1.0 if self.mode == "max" else -1.0

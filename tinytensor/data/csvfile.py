@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import codecs
 import csv
-import math
+import difflib
+import gzip
+import io
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,27 +20,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.data.cells import MISSING, category, is_number, numbers
+
 if TYPE_CHECKING:
     from tinytensor.typing import Array
 
-__all__ = ["MISSING", "Batch", "CsvFile", "near", "numbers"]
-
-#: Cells that say "not known"; surrounding blanks are cut off first.
-MISSING = frozenset(
-    ["", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-nan", "-NaN", "NULL", "Null", "null", "None", "none"]
-)
+__all__ = ["Batch", "CsvFile", "near"]
 
 #: No line of a table is longer; what is longer is no table, and might not fit into memory.
 _LONGEST = 10_000_000
+#: Cells in memory at a time: a piece of a wide table has fewer rows.
+_MOST_CELLS = 1_000_000
 _DELIMITERS = (",", ";", "\t", "|")
 _ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
+_GZIP = b"\x1f\x8b"
 #: How files of other kinds begin.
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive or an Excel workbook", b"\xd0\xcf\x11\xe0": "an old Excel workbook",
-    b"\x1f\x8b": "compressed with gzip", b"BZh": "compressed with bzip2", b"\xfd7zXZ": "compressed with xz",
+    b"BZh": "compressed with bzip2", b"\xfd7zXZ": "compressed with xz",
     b"\x28\xb5\x2f\xfd": "compressed with zstd", b"PAR1": "a Parquet file", b"%PDF": "a PDF file",
     b"SQLite format": "an SQLite database", b"\x89PNG": "a picture", b"\x93NUMPY": "a NumPy array",
     b"\x80\x04": "a pickle",
@@ -47,15 +50,14 @@ _FOREIGN = {
 def near(name: str, names: Iterable[str]) -> str:
     """A hint for a name that is not there: the nearest one, or the first few.
 
-    >>> from tinytensor.tables.reading import near
+    >>> from tinytensor.data.csvfile import near
     >>> near("lable", ["width", "label"])
     "did you mean 'label'?"
     """
-    import difflib
-
     known = list(names)
-    if found := difflib.get_close_matches(name, known, n=1, cutoff=0.6):
-        return f"did you mean {found[0]!r}?"
+    plain = {other.casefold(): other for other in known[:1000]}
+    if found := difflib.get_close_matches(name.casefold(), plain, n=1, cutoff=0.6):
+        return f"did you mean {plain[found[0]]!r}?"
     return f"there are {', '.join(known[:12])}{', …' if len(known) > 12 else ''}"
 
 
@@ -83,9 +85,10 @@ class Batch:
 
 
 class CsvFile:
-    r"""A table in a text file: delimiter and encoding are found out if they are not given, the header is read.
+    r"""A table in a text file, or one compressed by gzip: what is not given is found out, the header is read.
 
     names       the columns, as the first line names them
+    header      whether the first line holds the names, None: if it is not all numbers; without one they are 1, 2, 3, …
     delimiter   ``,`` ``;`` tab or ``|``: what divides the first lines into equally many cells
     encoding    UTF-8 (with or without a byte order mark), or UTF-16 and UTF-32 with one; others must be named
     decimal     ``.``, or ``,`` for numbers such as 1,5
@@ -111,6 +114,7 @@ class CsvFile:
         delimiter: str | None = None,
         encoding: str | None = None,
         decimal: str = ".",
+        header: bool | None = True,
     ) -> None:
         self.path = Path(path)
         self.name = str(path)
@@ -124,30 +128,44 @@ class CsvFile:
         start = self._start()
         self.encoding = _known(encoding) if encoding else self._encoding(start)
         self.delimiter = delimiter or self._detect()
+        self.header = header
         self.names = self._header()
+        self._places = {name: k for k, name in enumerate(self.names)}
 
     # ------------------------------------------------------------------------------------------------- the file
 
     def _start(self) -> bytes:
+        if self.name == "-":
+            raise ValueError("a table is read more than once, which standard input cannot be: write it to a file")
         if self.path.exists() and not self.path.is_file() and not self.path.is_dir():
             raise ValueError(
                 f"{self.name!r} is a pipe or a device, and a table is read more than once: write it to a file"
             )
         try:
             with open(self.path, "rb") as file:
-                start = file.read(1 << 16)
+                self._zipped = file.read(2) == _GZIP
+            with self._bytes() as content:
+                start: bytes = content.read(1 << 16)
         except FileNotFoundError:
             raise FileNotFoundError(f"there is no file {self.name!r}") from None
         except IsADirectoryError:
             raise IsADirectoryError(f"{self.name!r} is a folder, expected a CSV file") from None
         except OSError as error:
-            raise OSError(f"{self.name!r} cannot be read: {(error.strerror or str(error)).lower()}") from None
+            raise type(error)(f"{self.name!r} cannot be read: {(error.strerror or str(error)).lower()}") from None
         if not start:
             raise ValueError(f"{self.name!r} is empty, expected a line with the names of the columns")
         for mark, kind in _FOREIGN.items():
             if start.startswith(mark):
                 raise ValueError(f"{self.name!r} is {kind}, expected CSV: text with a row on each line")
         return start
+
+    @contextmanager
+    def _bytes(self) -> Iterator[Any]:
+        with gzip.open(self.path) if self._zipped else open(self.path, "rb") as file:
+            try:
+                yield file
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                raise ValueError(f"{self.name!r} is a damaged gzip file: {str(error)[:80]}") from None
 
     def _encoding(self, start: bytes) -> str:
         for mark, encoding in _ORDER_MARKS:
@@ -160,12 +178,18 @@ class CsvFile:
     @contextmanager
     def _text(self) -> Iterator[Iterator[str]]:
         """The lines of the file; bytes that are no text of the encoding are found and named."""
-        with open(self.path, encoding=self.encoding, newline="") as file:
+        with self._bytes() as content, io.TextIOWrapper(content, self.encoding, newline="") as file:
 
             def lines() -> Iterator[str]:
+                number = 0
                 while line := file.readline(_LONGEST):
+                    number += 1
                     if len(line) >= _LONGEST:
                         raise ValueError(f"{self.name!r} has a line of over {_LONGEST:,} characters: it is no table")
+                    if "\0" in line:
+                        raise ValueError(
+                            f"{self.name}, line {number}: expected text, got a zero byte; the file is damaged"
+                        )
                     yield line
 
             try:
@@ -177,7 +201,7 @@ class CsvFile:
 
     def _undecodable(self, error: UnicodeDecodeError) -> str:
         where = ""
-        with open(self.path, "rb") as file:
+        with self._bytes() as file:
             for number, raw in enumerate(file, 1):
                 try:
                     raw.decode(self.encoding)
@@ -231,11 +255,15 @@ class CsvFile:
             raise ValueError(f"{self.name!r} has only blank lines, expected a line with the names of the columns")
         line, cells = found
         names = [cell.strip() or f"column {k}" for k, cell in enumerate(cells, 1)]
-        if all(_is_number(cell) for cell in cells):
+        if self.header is None:
+            self.header = not all(is_number(cell, self.decimal) for cell in cells)
+        elif self.header and all(is_number(cell) for cell in cells):
             raise ValueError(
                 f"{self.name}, line {line}: expected the names of the columns, got numbers ({', '.join(names[:4])}); "
                 "put a line with names first"
             )
+        if not self.header:
+            return [str(k) for k in range(1, len(cells) + 1)]
         places: dict[str, int] = {}
         for k, name in enumerate(names, 1):
             if name in places:
@@ -248,7 +276,7 @@ class CsvFile:
 
     def require(self, names: Iterable[str], why: str) -> None:
         """ValueError if a column is not there; ``why`` says who asks for it."""
-        absent = [name for name in names if name not in self.names]
+        absent = [name for name in names if name not in self._places]
         if absent:
             more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
             raise ValueError(
@@ -260,13 +288,16 @@ class CsvFile:
     ) -> Iterator[tuple[list[list[str]], list[int]]]:
         """The cells of some columns, and the lines of the rows, ``size`` rows at a time.
 
-        The cells are stripped, and '' where missing; ``raw``: they are as they stand in the file.
+        The cells are stripped, and '' where missing; ``raw``: they are as they stand in the file. Of a wide table there are fewer
+        rows at a time, so that memory has a bound.
         """
-        places, width = [self.names.index(name) for name in names], len(self.names)
+        places, width = [self._places[name] for name in names], len(self.names)
+        size = max(1, min(size, _MOST_CELLS // width))
         rows: list[list[str]] = []
         lines: list[int] = []
         following = self.rows()
-        next(following, None)  # the header
+        if self.header:
+            next(following, None)
         for line, row in following:
             if len(row) != width:
                 raise ValueError(
@@ -281,6 +312,10 @@ class CsvFile:
         if rows:
             yield _columns(rows, places, raw), lines
 
+    def numbers(self, texts: Sequence[str], lines: Sequence[int], column: str) -> Array:
+        """The cells of a column as float64, NaN where missing; ValueError names the first that is no finite number."""
+        return numbers(texts, lines, column, self.name, self.decimal)
+
     def batches(self, columns: Mapping[str, bool], size: int = 10_000) -> Iterator[Batch]:
         """The file ``size`` rows at a time: ``columns`` are names, and whether each holds numbers."""
         same: dict[str, str] = {}  # equal texts share memory
@@ -288,9 +323,9 @@ class CsvFile:
             found: dict[str, Any] = {}
             for (name, numeric), texts in zip(columns.items(), cells, strict=True):
                 if numeric:
-                    found[name] = numbers(texts, lines, name, self.name, self.decimal)
+                    found[name] = self.numbers(texts, lines, name)
                 else:
-                    found[name] = [same.setdefault(text, text) for text in map(_plain, texts)]
+                    found[name] = [same.setdefault(text, text) for text in map(category, texts)]
             if len(same) > 100_000:
                 same.clear()
             yield Batch(found, lines)
@@ -301,12 +336,6 @@ def _columns(rows: list[list[str]], places: list[int], raw: bool) -> list[list[s
         return [[row[k] for row in rows] for k in places]
     stripped = ([row[k].strip() for row in rows] for k in places)
     return [["" if cell in MISSING else cell for cell in cells] for cells in stripped]
-
-
-def _plain(text: str) -> str:
-    """The name of a category: 1.0 and 1 are one, as programs that turn whole numbers into 1.0 mean them."""
-    head, point, tail = text.partition(".")
-    return head if point and head.lstrip("+-").isdecimal() and not tail.strip("0") else text
 
 
 def _known(encoding: str) -> str:
@@ -333,51 +362,8 @@ def _explained(error: csv.Error, delimiter: str) -> str:
 
 
 def _ragged(row: list[str], width: int) -> str:
+    if len(row) == width + 1 and not row[width].strip():
+        return "; it ends with a delimiter, which the header does not"
     if len(row) > width:
         return f", the first one too many being {row[width][:40]!r}; a cell that holds the delimiter needs quotes"
     return ""
-
-
-# ------------------------------------------------------------------------------------------------------- numbers
-
-
-def _is_number(text: str) -> bool:
-    """Whether a cell is a finite number, or NaN in some spelling."""
-    try:
-        return not math.isinf(float(text)) and "_" not in text
-    except ValueError:
-        return False
-
-
-def numbers(texts: Sequence[str], lines: Sequence[int], column: str, file: str, decimal: str = ".") -> Array:
-    """The cells of a column as float64, NaN where '' says missing; ValueError names the first that is no finite number.
-
-    >>> from tinytensor.tables.reading import numbers
-    >>> numbers(["1", "", "2e3"], [2, 3, 4], "size", "t.csv").tolist()
-    [1.0, nan, 2000.0]
-    >>> numbers(["1", "big"], [2, 3], "size", "t.csv")
-    Traceback (most recent call last):
-    ValueError: t.csv, line 3, column 'size': expected a number, got 'big'
-    """
-    plain = [text.replace(",", ".") for text in texts] if decimal == "," else texts
-    try:
-        values = np.array([float(text) if text else math.nan for text in plain])
-        if not np.isinf(values).any() and "_" not in "".join(plain):  # float reads 1_000
-            return values
-    except ValueError:
-        pass
-    k = next(k for k, text in enumerate(plain) if text and not _is_number(text))
-    raise ValueError(
-        f"{file}, line {lines[k]}, column {column!r}: expected a number, got {texts[k][:40]!r}{_hint(texts[k])}"
-    )
-
-
-def _hint(text: str) -> str:
-    if _is_number(text.replace(",", ".", 1)):
-        return "; if the comma is a decimal point, give --decimal ','"
-    if _is_number(text.replace(",", "")):
-        return "; write it without commas between thousands"
-    try:
-        return ", which is not finite" if math.isinf(float(text)) else ""
-    except ValueError:
-        return ""

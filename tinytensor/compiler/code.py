@@ -1,0 +1,236 @@
+"""The text of a plan: one line of NumPy for each call. The same lines are run by a replay and read in ``compiled.source()``."""
+
+from __future__ import annotations
+
+import keyword
+import operator
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinytensor.compiler.plan import _ALLOCATE, _COPIES, Plan, takes_out
+from tinytensor.compiler.program import Array, Call, Number, mapped
+
+__all__ = ["Code", "Handed"]
+
+_KEYWORD_OUT = frozenset({np.maximum, np.minimum})  # NumPy wants out= by name there
+_SYMBOLS: dict[Any, str] = {
+    operator.add: "+", operator.sub: "-", operator.mul: "*", operator.truediv: "/", operator.floordiv: "//", operator.mod: "%",
+    operator.pow: "**", operator.lt: "<", operator.le: "<=", operator.gt: ">", operator.ge: ">=", operator.eq: "==",
+    operator.ne: "!=",
+}  # fmt: skip
+_PARTS = {"forward": "forward", "backward": "backward", "update": "update"}
+
+
+class Handed(NamedTuple):
+    """A result that is handed out as a tensor."""
+
+    array: Any
+
+
+class Code:
+    """Lines, the names in them, and what the names of things that are made once mean."""
+
+    def __init__(self, plan: Plan, names: dict[int, str], arguments: list[str]) -> None:
+        self.plan = plan
+        self.constants: dict[str, Any] = {}
+        self.functions: dict[str, Any] = {}
+        self._ids: dict[int, str] = {}
+        self._names: dict[Any, str] = {}
+        self._taken: set[str] = set(keyword.kwlist) | set(arguments) | {"np"}
+        for call in plan.calls:  # first of all the functions get their names
+            self.function(call.function)
+        self.arguments = arguments
+        self.given = names
+        self._names.update({x: x.name for x in [*plan.trace.arrays, *plan.numbers] if x.name in arguments})
+        self.body = list(self._lines())
+
+    # ------------------------------------------------------------------------------------------------------- names
+
+    def fresh(self, wanted: str) -> str:
+        """A name that nothing has yet."""
+        wanted = re.sub(r"\W", "_", wanted).strip("_") or "v"
+        wanted = wanted if not wanted[0].isdigit() else f"v{wanted}"
+        name, k = wanted, 1
+        while name in self._taken:
+            k += 1
+            name = f"{wanted}_{k}"
+        self._taken.add(name)
+        return name
+
+    def name(self, thing: Any) -> str:
+        """The name of an array or a number."""
+        if thing not in self._names:
+            self._names[thing] = self.fresh(self._wanted(thing))
+        return self._names[thing]
+
+    def _wanted(self, x: Any) -> str:
+        if type(x) is Number:
+            return x.name or (str(x.inputs[2]) if x.inputs and x.inputs[0] == "entry" else f"n{x.number}")
+        if x.name:
+            return str(x.name)
+        if x.call is None:
+            return {"state": "state", "constant": "constant", "argument": "argument"}.get(x.memory.kind, "a")
+        label = x.call.name().replace(".", "_")
+        prefix = "d_" if x.call.part == "backward" else ""
+        return prefix + (label if label not in ("getitem", "reshape", "transpose") else f"{label}")
+
+    def constant(self, value: Any, wanted: str = "constant") -> str:
+        """The name of something that is the same in every call."""
+        key = id(value)
+        if key not in self._ids:
+            self._ids[key] = name = self.fresh(wanted)
+            self.constants[name] = value
+        return self._ids[key]
+
+    def function(self, f: Any) -> str:
+        """The name of a function."""
+        owner = getattr(f, "__self__", None)
+        wanted = f"{owner.__name__}_{f.__name__}" if isinstance(owner, np.ufunc) else getattr(f, "__name__", "function")
+        for name, known in self.functions.items():
+            if known == f:
+                return name
+        name = self.fresh(wanted.strip("_<>"))
+        self.functions[name] = f
+        return name
+
+    def static(self, a: Array) -> bool:
+        """Whether the array is there before the call, and the same in each."""
+        kind = a.memory.kind
+        if kind == "result":
+            return a.memory in self.plan.static
+        return kind != "argument" and a.memory not in self.plan.dynamic
+
+    # ------------------------------------------------------------------------------------------------------ expressions
+
+    def text(self, x: Any) -> str:
+        """An argument, as it stands in a call."""
+        kind = type(x)
+        if kind is Array or kind is Number:
+            return self.name(x)
+        if kind is Handed:
+            return f"tensor({self.text(x.array)})"
+        if kind is tuple:
+            return "(" + ", ".join(map(self.text, x)) + ("," if len(x) == 1 else "") + ")"
+        if isinstance(x, tuple) and hasattr(x, "_fields"):
+            return f"{self.function(kind)}({', '.join(map(self.text, x))})"
+        if kind is list:
+            return "[" + ", ".join(map(self.text, x)) + "]"
+        if kind is dict and all(type(k) is str for k in x):
+            return "{" + ", ".join(f"{k!r}: {self.text(v)}" for k, v in x.items()) + "}"
+        if kind is slice:
+            return f"slice({self.text(x.start)}, {self.text(x.stop)}, {self.text(x.step)})"
+        if x is None or x is Ellipsis or kind in (bool, int, str) or (kind is float and x - x == 0):
+            return "..." if x is Ellipsis else repr(x)
+        return self.constant(x)
+
+    def index(self, x: Any) -> str:
+        """What stands between brackets."""
+        if type(x) is tuple and x:
+            return ", ".join(map(self._place, x)) + ("," if len(x) == 1 else "")
+        return self._place(x)
+
+    def _place(self, x: Any) -> str:
+        if type(x) is not slice:
+            return self.text(x)
+        start, stop, step = ("" if part is None else self.text(part) for part in (x.start, x.stop, x.step))
+        return f"{start}:{stop}" + (f":{step}" if step else "")
+
+    # ------------------------------------------------------------------------------------------------------------ lines
+
+    def _lines(self) -> Iterator[tuple[str, Call | None]]:
+        for call in self.plan.calls:
+            if call.kind == "view" and all(self.static(a) for a in call.results()):
+                continue
+            line = self.line(call)
+            if line:
+                yield line, call
+
+    def line(self, call: Call) -> str:
+        """A call as a line; empty for memory that is only there."""
+        f, out = call.function, call.out
+        if call.kind == "check":
+            wrong = "not " if call.kwargs["answer"] else ""
+            reset = "errors_reset(token); " if call.quiet else ""
+            return f"if {wrong}{self.function(f)}({', '.join(map(self.text, call.args))}): {reset}return OTHER"
+        if f is operator.setitem:
+            target, index, value = call.args
+            return f"{self.text(target)}[{self.index(index)}] = {self.text(value)}"
+        if call.writes:
+            explicit = call.kwargs.get("out")
+            return self._plain(call) if explicit is None else self._into(call, explicit)
+        if type(out) is Array and out.memory in self.plan.static and call.kind != "view":
+            return self._made(call, out)
+        results = self.text(tuple(out) if isinstance(out, tuple) else out) if out is not None else "_"
+        if f is operator.getitem:
+            return f"{results} = {self.text(call.args[0])}[{self.index(call.args[1])}]"
+        return f"{results} = {self._plain(call)}"
+
+    def _made(self, call: Call, out: Array) -> str:
+        f, name = call.function, self.text(out)
+        if f in (np.empty, np.empty_like):
+            return ""
+        if f in (np.zeros, np.zeros_like):
+            return f"{name}.fill(0)"
+        if f is np.ones_like:
+            return f"{name}.fill(1)"
+        if f is np.full_like:
+            return f"{self.function(np.copyto)}({name}, {self.text(call.args[1])})"
+        if f in _COPIES:
+            return f"{self.function(np.copyto)}({name}, {self.text(call.args[0])}" + (
+                ", casting='unsafe')" if f is np.ndarray.astype else ")"
+            )
+        return self._into(call, out)
+
+    def _into(self, call: Call, out: Any) -> str:
+        others = {k: v for k, v in call.kwargs.items() if k != "out"}
+        if call.kind == "ufunc" and not others and call.function not in _KEYWORD_OUT and type(out) is Array:
+            return f"{self.function(call.function)}({', '.join(map(self.text, (*call.args, out)))})"
+        if call.kind == "reduce" and len(call.args) == 1 and set(others) <= {"axis", "keepdims"} and type(out) is Array:
+            axis, keepdims = others.get("axis", 0), others.get("keepdims", False)
+            last = f", {self.text(keepdims)}" if keepdims else ""
+            return (
+                f"{self.function(call.function)}({self.text(call.args[0])}, {self.text(axis)}, None, {self.text(out)}{last})"
+            )
+        return self._plain(call, {**others, "out": out})
+
+    def _plain(self, call: Call, kwargs: dict[str, Any] | None = None) -> str:
+        f, args = call.function, list(call.args)
+        given = [f"{k}={self.text(v)}" for k, v in (call.kwargs if kwargs is None else kwargs).items()]
+        if getattr(f, "__objclass__", None) is np.ndarray and type(args[0]) is Array:
+            return f"{self.text(args[0])}.{f.__name__}({', '.join([*map(self.text, args[1:]), *given])})"
+        owner = getattr(f, "__self__", None)
+        if isinstance(owner, np.random.Generator):
+            return f"{self.generator(owner)}.{f.__name__}({', '.join([*map(self.text, args), *given])})"
+        return f"{self.function(f)}({', '.join([*map(self.text, args), *given])})"
+
+    def generator(self, generator: Any) -> str:
+        """The name of a random generator."""
+        return self.constant(generator, "rng")
+
+    # --------------------------------------------------------------------------------------------------------- numbers
+
+    def number_lines(self, wanted: set[Number]) -> Iterator[str]:
+        """The Python numbers of a call, from the dicts they are in and from each other."""
+        for n in self.plan.numbers:
+            if n not in wanted:
+                continue
+            if n.function is None:
+                kind, *where = n.inputs
+                if kind == "entry":
+                    container, key, *part = where
+                    at = "".join(f"[{p}]" for p in part)
+                    yield f"{self.name(n)} = {self.constant(container, 'options')}[{key!r}]{at}"
+                continue
+            texts = [self.text(x) for x in n.inputs]
+            symbol = _SYMBOLS.get(n.function)
+            if symbol and len(texts) == 2:
+                yield f"{self.name(n)} = {texts[0]} {symbol} {texts[1]}"
+            else:
+                yield f"{self.name(n)} = {self.function(n.function)}({', '.join(texts)})"
+
+
+Change = Callable[[Any], Any]
+del mapped, takes_out, _ALLOCATE

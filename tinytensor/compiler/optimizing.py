@@ -1,0 +1,128 @@
+"""A step of an optimizer as part of a program: the same formula, on arrays that stand for its parameters and buffers.
+
+Options and counts are Python numbers in dicts, which every replay reads anew, so that a schedule works as it does without
+compiling. Parameters that the optimizer keeps in one array are updated there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinytensor import graph
+from tinytensor.compiler.stand_ins import TracedArray, Untraceable
+from tinytensor.optim.work import directed, parts, whole
+
+if TYPE_CHECKING:
+    from tinytensor.compiler.trace import Trace
+
+__all__ = ["Live", "Unsettled", "step"]
+
+
+class Unsettled(Exception):  # noqa: N818
+    """State that is made by a first step is not there yet: this call is made without compiling, the next one is traced."""
+
+
+class Live(Mapping[str, Any]):
+    """A dict whose numbers are read anew by each replay, and whose arrays must stay the same."""
+
+    def __init__(self, trace: Trace, container: dict[str, Any]) -> None:
+        self.trace, self.container = trace, container
+
+    def __getitem__(self, key: str) -> Any:
+        return self.trace.entry(self.container, key)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.trace.assign(self.container, key, value)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.container)
+
+    def __len__(self) -> int:
+        return len(self.container)
+
+
+def step(trace: Trace, optimizer: Any, closure: Callable[[], Any] | None) -> Any:
+    """What ``Optimizer.step`` does while a program is traced."""
+    if getattr(type(optimizer), "traceable", True) is False:
+        raise Untraceable(
+            f"tt.compile: {type(optimizer).__name__} chooses its steps by the values of the loss, so a step of it is not a "
+            "fixed program; compile the closure that computes the loss and its gradients, and call step outside"
+        )
+    loss = closure() if closure is not None else None
+    before, trace.part = trace.part, "update"
+    quiet = graph._errors.set(graph._IGNORED)
+    try:
+        trace.guard(optimizer, "_version", optimizer._version)
+        for index, group in enumerate(optimizer.param_groups):
+            _group(trace, optimizer, index, group)
+    finally:
+        graph._errors.reset(quiet)
+        trace.part = before
+    return loss
+
+
+def _group(trace: Trace, optimizer: Any, index: int, group: dict[str, Any]) -> None:
+    optimizer._check(group)
+    live = Live(trace, group)
+    trace.guard_length(group["params"])
+    names, split = optimizer.buffers(group), parts if optimizer.elementwise else whole
+    work: list[Iterable[Any]] = []
+    counted: list[Any] = []
+    together: dict[str, list[Any]] = {}
+    for p in group["params"]:
+        node = p._node
+        if node is None or (g := node.grad) is None or g is False:
+            continue
+        state: Any = None
+        t = None
+        if names or optimizer.counts:
+            if p not in optimizer.state or not all(name in optimizer.state[p] for name in names):
+                raise Unsettled
+            state = Live(trace, optimizer.state[p])
+            t = optimizer._tick(state, live, False)
+            if optimizer.counts:
+                counted.append((state, t))
+        common = optimizer._together.get((index, p.dtype.char))
+        if common is not None and id(p) in common.number:
+            if not trace.holds(p, common.seen[common.number[id(p)]]()):
+                raise Unsettled
+            together.setdefault(p.dtype.char, []).append((common.number[id(p)], p, g, t, state))
+        else:
+            work.append(split((p._data, g, t, *[state[name] for name in names])))
+    if counted:
+        optimizer._count(counted)
+    for kind, members in together.items():
+        work.append(_joined(trace, optimizer._together[index, kind], names, members))
+    if work:
+        optimizer.update(live, directed(live, chain.from_iterable(work)))
+
+
+def _joined(trace: Trace, common: Any, names: tuple[str, ...], members: list[Any]) -> Iterator[tuple[Any, ...]]:
+    """The work on parameters that live in one array: neighbours of the same count at once."""
+    for k, _, _, _, state in members:
+        for name, piece in zip(names, common.pieces[k], strict=True):
+            if state.container[name] is not piece:
+                raise Unsettled
+    flat = trace.covering(common.flat, [p for _, p, _, _, _ in members])
+    buffers = [trace.lift(buffer, "state") for buffer in common.buffers]
+    first = 0
+    while first < len(members):
+        k, _, _, t, _ = members[first]
+        last = first + 1
+        while last < len(members) and members[last][0] == k + last - first and bool(members[last][3] == t):
+            last += 1
+        a, b = common.starts[k], common.starts[k + last - first]
+        g = np.concatenate([g for _, _, g, _, _ in members[first:last]], axis=None)
+        yield flat[a:b], g, t, *[buffer[a:b] for buffer in buffers]
+        first = last
+
+
+def one_call(trace: Trace, function: Callable[..., Any], targets: list[Any], *args: Any) -> Any:
+    """A function of ours that writes into ``targets`` and returns a number, as one call."""
+    if not all(type(t) is TracedArray for t in targets):
+        raise Untraceable(f"tt.compile: {function.__name__} of arrays from outside; pass gradients of the traced program")
+    return trace.in_place(function, targets, args)

@@ -1,0 +1,285 @@
+"""From what a trace wrote down to a plan: what is not needed goes, what is computed twice is computed once, writes to what
+outlives the call come last, and results get memory that is reused as soon as nobody looks at it any more.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from tinytensor.compiler.program import Array, Call, Memory, arrays, mapped, numbers
+from tinytensor.compiler.trace import Trace
+
+__all__ = ["Plan", "takes_out"]
+
+#: Functions beside the ufuncs that can write their result into memory that is there.
+_WITH_OUT = frozenset({np.concatenate, np.stack})
+_ALLOCATE = frozenset({np.zeros, np.empty, np.zeros_like, np.empty_like, np.ones_like, np.full_like})
+_COPIES = frozenset({np.ndarray.copy, np.ndarray.astype, np.copy})
+
+
+class Plan:
+    """The calls of one signature, in the order in which a replay makes them, and where every array lies."""
+
+    def __init__(self, trace: Trace, out: Any) -> None:
+        self.trace = trace
+        self.out = out
+        self.numbers = trace.numbers
+        self.decisions = trace.decisions
+        self.calls = list(trace.calls)
+        self.traced = len(self.calls)
+        self.grads = _grad_effects(trace)
+        self.rebound = [(t, trace._symbol(value)) for t, value in trace.data.values()]
+        self.dynamic = {a.memory for t, _, a in trace.states.values() if id(t) in trace.data}
+        self.merged = self._merge()
+        self.elided = self._elide()
+        self._drop()
+        self._order()
+        self._settle()
+
+    # ---------------------------------------------------------------------------------------------------- what is needed
+
+    def kept(self) -> Iterable[Array]:
+        """Arrays that outlive the call."""
+        yield from arrays(self.out)
+        for _, value in [*self.grads, *self.rebound]:
+            yield from arrays(value)
+
+    def _drop(self) -> None:
+        """Dead code: a call is needed if it draws, writes what outlives the call, or makes or writes what a needed one reads."""
+        live = {a.memory for a in self.kept()}
+        needed = []
+        for call in reversed(self.calls):
+            effect = call.kind in ("draw", "check") or any(m.kind != "result" for m in call.writes)
+            if effect or any(m in live for m in call.writes) or any(a.memory in live for a in call.results()):
+                needed.append(call)
+                live.update(a.memory for a in call.reads())
+        self.calls = needed[::-1]
+
+    def _merge(self) -> int:
+        """Common subexpressions: the same function of the same arrays, none of which was written into in between."""
+        versions: dict[Memory, int] = {}
+        seen: dict[Any, Call] = {}
+        replaced: dict[Array, Array] = {}
+        calls = []
+
+        def change(x: Any) -> Any:
+            return replaced.get(x, x) if type(x) is Array else x
+
+        for call in self.calls:
+            call.args, call.kwargs = mapped(call.args, change), mapped(call.kwargs, change)
+            for memory in call.writes:
+                versions[memory] = versions.get(memory, 0) + 1
+            key = _key(call, versions)
+            pure = key is not None and type(call.out) is Array and (call.kind == "view" or call.out.memory.writes == 0)
+            if pure and (twin := seen.get(key)) is not None:
+                _follow(call.out, twin.out, replaced, self.trace.arrays)
+                continue
+            if pure:
+                seen[key] = call
+            calls.append(call)
+        gone = len(self.calls) - len(calls)
+        self.calls = calls
+        self._replace(change)
+        return gone
+
+    def _elide(self) -> int:
+        """Copies of what nobody looks at afterwards: the copy is the thing itself."""
+        last: dict[Memory, int] = {}
+        count = dict.fromkeys((a.memory for a in self.kept()), 2)
+        for i, call in enumerate(self.calls):
+            for a in [*call.reads(), *call.results()]:
+                last[a.memory] = i
+        replaced: dict[Array, Array] = {}
+        calls = []
+        for i, call in enumerate(self.calls):
+            if (
+                call.function in (np.ndarray.copy, np.copy)
+                and type(call.out) is Array
+                and (source := replaced.get(call.args[0], call.args[0])).memory.kind == "result"
+                and last[source.memory] == i
+                and source.memory not in count
+                and source.strides == call.out.strides
+                and source.offset == 0
+                and source.call is not None
+                and source.call.kind not in ("view", "draw")
+                and call.out.offset == 0
+            ):
+                source.memory.writes += call.out.memory.writes
+                last[source.memory] = last[call.out.memory]
+                if call.out.memory in count:
+                    count[source.memory] = 2
+                for other in self.trace.arrays:
+                    if other.memory is call.out.memory and other is not call.out:
+                        other.memory = source.memory
+                for later in self.calls[i:]:
+                    later.writes = tuple([source.memory if m is call.out.memory else m for m in later.writes])
+                replaced[call.out] = source
+                continue
+            calls.append(call)
+        gone = len(self.calls) - len(calls)
+        self.calls = calls
+
+        def change(x: Any) -> Any:
+            while type(x) is Array and x in replaced:
+                x = replaced[x]
+            return x
+
+        for call in calls:
+            call.args, call.kwargs, call.out = mapped(call.args, change), mapped(call.kwargs, change), mapped(call.out, change)
+        self._replace(change)
+        return gone
+
+    def _replace(self, change: Callable[[Any], Any]) -> None:
+        self.out = mapped(self.out, change)
+        self.grads = [(node, mapped(value, change)) for node, value in self.grads]
+        self.rebound = [(t, mapped(value, change)) for t, value in self.rebound]
+
+    # ---------------------------------------------------------------------------------------------------------- the order
+
+    def _order(self) -> None:
+        """Writes to what outlives the call, and all that depends on them, after everything that can raise."""
+        early: list[Call] = []
+        late: list[Call] = []
+        touched: set[Memory] = set()  # written, made or read by late calls
+        for call in self.calls:
+            effect = any(m.kind != "result" for m in call.writes)
+            written = {*call.writes, *(a.memory for a in call.results() if call.kind != "view")}
+            reads = {a.memory for a in call.reads()}
+            if effect or (reads & self._late_made(late)) or (written & touched):
+                late.append(call)
+                touched |= reads | written
+            else:
+                early.append(call)
+        self.calls = early + late
+        self.first_late = len(early)
+
+    def _late_made(self, late: list[Call]) -> set[Memory]:
+        found: set[Memory] = getattr(self, "_made_late", set())
+        for call in late[getattr(self, "_late_seen", 0) :]:
+            found.update(call.writes)
+            found.update(a.memory for a in call.results())
+        self._made_late, self._late_seen = found, len(late)
+        return found
+
+    # ------------------------------------------------------------------------------------------------------ where it lies
+
+    def _settle(self) -> None:
+        """Static memory for results, reused when they are dead; results that are handed out, and of functions that cannot
+        write into memory that is there, are made anew in each call.
+        """
+        handed = {a.memory for a in self.kept()}
+        first: dict[Memory, tuple[int, Call]] = {}
+        last: dict[Memory, int] = {}
+        for i, call in enumerate(self.calls):
+            for a in call.results():
+                if a.memory.kind == "result" and a.memory not in first and call.kind != "view":
+                    first[a.memory] = (i, call)
+            for a in [*call.reads(), *call.results()]:
+                last[a.memory] = i
+        self.static = {
+            m for m, (_, call) in first.items()
+            if m not in handed and takes_out(call) and type(call.out) is Array and call.out.memory is m and call.out.offset == 0
+        }  # fmt: skip
+        self.blocks: list[int] = []  # bytes
+        self.block_of: dict[Memory, int] = {}
+        free: list[int] = []
+        ends: dict[int, list[Memory]] = {}
+        for m in self.static:
+            ends.setdefault(last[m], []).append(m)
+        for i, call in enumerate(self.calls):
+            out = call.out if type(call.out) is Array else None
+            dying = ends.get(i, [])
+            if out is not None and out.memory in self.static and first[out.memory][0] == i:
+                twin = _in_place(call, out, [m for m in dying if m is not out.memory])
+                if twin is not None:
+                    self.block_of[out.memory] = self.block_of[twin]
+                    dying = [m for m in dying if m is not twin]
+                else:
+                    self.block_of[out.memory] = self._block(out.nbytes, free)
+            free.extend(self.block_of[m] for m in dying if m in self.block_of)
+
+    def _block(self, nbytes: int, free: list[int]) -> int:
+        fitting = [b for b in free if nbytes <= self.blocks[b] <= max(2 * nbytes, 4096)]
+        if fitting:
+            best = min(fitting, key=lambda b: self.blocks[b])
+            free.remove(best)
+            return best
+        self.blocks.append(max(nbytes, 1))
+        return len(self.blocks) - 1
+
+
+def takes_out(call: Call) -> bool:
+    """Whether the result can be written into memory that is there."""
+    if call.kwargs.get("out") is not None or type(call.out) is not Array or call.kind == "opaque":
+        return False
+    if call.kind == "ufunc":
+        return call.function.nout == 1
+    return call.kind == "reduce" or call.function in _WITH_OUT or call.function in _ALLOCATE or call.function in _COPIES
+
+
+def _in_place(call: Call, out: Array, dying: list[Memory]) -> Memory | None:
+    """The memory of a dying input that an elementwise result can take the place of."""
+    if call.kind != "ufunc" or call.function.signature is not None:
+        return None
+    for a in arrays(call.args):
+        if a.memory in dying and a.shape == out.shape and a.strides == out.strides and a.offset == 0:
+            if a.dtype.itemsize == out.dtype.itemsize and all(
+                b.memory is not a.memory or (b.strides == a.strides and b.offset == 0 and b.shape == a.shape)
+                for b in arrays(call.args)
+            ):
+                return a.memory
+    return None
+
+
+def _grad_effects(trace: Trace) -> list[tuple[Any, Any]]:
+    """Gradient cells that hold something else at the end than at the start."""
+    found = []
+    for key, (node, value) in trace.grads.items():
+        before = trace.grads_before.get(key, (None, trace))[1]
+        symbol = trace._symbol(value)
+        if type(symbol) is Array and symbol.value is not None and symbol.value is before:
+            continue
+        if symbol is before:
+            continue
+        found.append((node, symbol))
+    return found
+
+
+def _key(call: Call, versions: dict[Memory, int]) -> Any:
+    """What makes a call the same as another one; None if it must not be merged."""
+    if call.kind in ("draw", "write", "opaque", "check") or call.writes or call.function in _ALLOCATE or call.function in _COPIES:
+        return None
+    try:
+        key = (call.function, _frozen(call.args, versions), _frozen(call.kwargs, versions), call.quiet)
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def _frozen(tree: Any, versions: dict[Memory, int]) -> Any:
+    if type(tree) is Array:
+        return ("array", tree.number, versions.get(tree.memory, 0))
+    if isinstance(tree, (list, tuple)):
+        return (type(tree), tuple([_frozen(x, versions) for x in tree]))
+    if type(tree) is dict:
+        return tuple([(k, _frozen(x, versions)) for k, x in tree.items()])
+    if type(tree) is slice:
+        return ("slice", _frozen(tree.start, versions), _frozen(tree.stop, versions), _frozen(tree.step, versions))
+    return (type(tree), repr(tree)) if isinstance(tree, float) else (type(tree), tree)
+
+
+def _follow(gone: Array, stays: Array, replaced: dict[Array, Array], everything: list[Array]) -> None:
+    """``stays`` in the place of ``gone``, and of views of it."""
+    replaced[gone] = stays
+    if gone.memory is not stays.memory:
+        for a in everything:
+            if a.memory is gone.memory and a is not gone:
+                a.memory = stays.memory
+
+
+del operator, numbers

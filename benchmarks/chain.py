@@ -103,9 +103,9 @@ def _eager(library: str, length: int, start: Any, factor: Any) -> Job:
         return t1 - t0, t2 - t1, t4 - t3, value
 
     def measure(seconds: float) -> dict[str, float]:
-        rows = []
-        end = time.perf_counter() + seconds
         gc.collect()
+        rows = []
+        end = time.perf_counter() + seconds  # from here: collecting takes longer than many a chain
         while not rows or time.perf_counter() < end:
             rows.append(once()[:3])
         parts = dict(zip(("build", "backward", "delete"), map(median, zip(*rows, strict=True)), strict=True))

@@ -36,7 +36,7 @@ def _tinytensor(of: Training, problem: Problem, variants: list[str], options: di
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        return loss.detach()
+        return loss
 
     reset()
     run: Callable[..., Any] = step
@@ -74,19 +74,19 @@ def _torch(of: Training, problem: Problem, variants: list[str], options: dict[st
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        return loss.detach()
+        return loss
 
     reset()
     version = torch.__version__
     if "best idiom" in variants:
-        threads = _quickest(step, torch.set_num_threads)
+        threads = quickest(step, torch.set_num_threads)
         version = f"{version}, threads: {threads}"
         reset()
         optimizer = getattr(torch.optim, name)(parameters, **settings, **fused)
     return Step(step, reset, lambda: [p.detach().numpy() for p in parameters], version)
 
 
-def _quickest(step: Callable[[], Any], set_threads: Callable[[int], None], seconds: float = 0.1) -> int:
+def quickest(step: Callable[[], Any], set_threads: Callable[[int], None], seconds: float = 0.1) -> int:
     """The number of threads with which a step takes least time; it is set when this returns."""
     best: dict[int, float] = {}
     most = os.cpu_count() or 1

@@ -110,18 +110,18 @@ class Training(NamedTuple):
         step = self.make(library, **options)
 
         def answer() -> list[list[float]]:
-            losses = [float(step.call()) for _ in range(STEPS)]
+            losses = [number(step.call()) for _ in range(STEPS)]
             return [losses, *(_sample(w) for w in step.weights())]
 
         call, steps = step.many or (step.call, 1)
         return Job(answer, timed(call, step.reset, step.finish, steps), step.version)
 
     def once(self, library: str, **options: Any) -> Callable[[], Any]:
-        """One step, waited for."""
+        """One step, waited for; returns its loss as a number."""
         step = self.make(library, **options)
 
         def run() -> Any:
-            value = step.call()
+            value = number(step.call())
             step.finish()
             return value
 
@@ -138,6 +138,11 @@ class Training(NamedTuple):
         return Case(
             label, libraries, options, **{"rounds": 2 if quick else 25, "seconds": 0.02 if quick else 0.3} | more
         )
+
+
+def number(loss: Any) -> float:
+    """A loss of any library as a Python number."""
+    return float(loss.item() if hasattr(loss, "item") else loss)
 
 
 def _sample(w: Any) -> list[float]:

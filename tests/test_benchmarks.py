@@ -27,7 +27,7 @@ from benchmarks.harness import (
 )  # fmt: skip
 from benchmarks.job import timed
 from benchmarks.report import _beside, plain, quantity
-from benchmarks.training import ratio_claims, targets
+from benchmarks.training import number, ratio_claims, targets
 from tinytensor.catalogue import FAMILIES
 from tinytensor.catalogue.entry import ANY
 
@@ -246,9 +246,9 @@ def test_compiled_step_is_the_eager_step(name, options, monkeypatch):
 
 def test_reset_begins_anew():
     step = importlib.import_module("benchmarks.moons").TRAINING.make("tinytensor", batch=10)
-    first = [float(step.call()) for _ in range(3)]
+    first = [number(step.call()) for _ in range(3)]
     step.reset()
-    assert [float(step.call()) for _ in range(3)] == first
+    assert [number(step.call()) for _ in range(3)] == first
 
 
 @pytest.mark.parametrize(

@@ -262,6 +262,7 @@ if TYPE_CHECKING:
     from tinytensor.anomaly import AnomalyError, detect_anomaly, trace_lines
     from tinytensor.batching import vmap
     from tinytensor.catalogue.table import supported
+    from tinytensor.compiler import compile
     from tinytensor.custom import custom_vjp
     from tinytensor.derivatives import hessian, jacfwd, jacobian, jacrev
     from tinytensor.explanation import explain
@@ -366,7 +367,7 @@ __all__ = [
     "arctan2", "arctanh", "argmax", "argmin", "argpartition", "argsort", "argwhere", "around", "array",
     "array_equal", "array_equiv", "array_split", "asarray", "asin", "asinh", "astype", "atan", "atan2", "atanh",
     "atleast_1d", "atleast_2d", "atleast_3d", "average", "bincount", "block", "broadcast_arrays", "broadcast_to",
-    "cat", "cbrt", "ceil", "checkpoint", "choose", "clip", "column_stack", "compress", "concat", "concatenate",
+    "cat", "cbrt", "ceil", "checkpoint", "choose", "clip", "column_stack", "compile", "compress", "concat", "concatenate",
     "conj", "conjugate", "convolve", "copy", "copysign", "copyto", "corrcoef", "correlate", "cos", "cosh", "cot",
     "coth", "count_nonzero", "cov", "cross", "csc", "csch", "cumprod", "cumsum", "cumulative_prod",
     "cumulative_sum", "custom_vjp", "data", "deg2rad", "degrees", "delete", "detect_anomaly", "diag",
@@ -440,7 +441,7 @@ _LAZY = {
     "tinytensor.ops.diagonals", "copyto": "tinytensor.ops.placing", "fill_diagonal": "tinytensor.ops.placing",
     "place": "tinytensor.ops.placing", "put": "tinytensor.ops.placing", "put_along_axis": "tinytensor.ops.placing",
     "putmask": "tinytensor.ops.placing", "jvp": "tinytensor.forward", "linearize": "tinytensor.forward", "hvp":
-    "tinytensor.forward", "vmap": "tinytensor.batching", "jacobian": "tinytensor.derivatives", "jacfwd":
+    "tinytensor.forward", "vmap": "tinytensor.batching", "compile": "tinytensor.compiler", "jacobian": "tinytensor.derivatives", "jacfwd":
     "tinytensor.derivatives", "jacrev": "tinytensor.derivatives", "hessian": "tinytensor.derivatives", "checkpoint":
     "tinytensor.recompute", "custom_vjp": "tinytensor.custom", "supported": "tinytensor.catalogue.table", "poly":
     "tinytensor.ops.polynomial", "polydiv": "tinytensor.ops.polynomial", "polyfit": "tinytensor.ops.polynomial",

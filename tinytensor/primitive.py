@@ -32,7 +32,10 @@ from tinytensor.sharing import Family, kin, leak
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["DISPATCH", "OPS", "Op", "TensorBase", "asarray", "cast", "composite", "contiguous", "empty", "has_tensors", "operand", "primitive", "sum_to", "zeros"]
+__all__ = [
+    "DISPATCH", "OPS", "Op", "TensorBase", "asarray", "cast", "composite", "contiguous", "empty", "has_tensors",
+    "operand", "primitive", "sum_to", "traced", "writable", "zeros",
+]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
 _new = object.__new__
@@ -57,6 +60,18 @@ def empty(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
 def zeros(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
     """``np.zeros``, beside the arrays that a function works on: in a traced program part of it."""
     return np.zeros(shape, dtype) if type(like) is _ndarray else np.zeros_like(like, dtype, shape=shape, order="C")
+
+
+def writable(x: Any) -> Any:
+    """``np.asarray(x)`` for ``out=``: NumPy gives a number, not an array, where there are no axes."""
+    if x.__class__ is not _ndarray:
+        return np.asarray(x)
+    return x if type(x) is _ndarray or x.ndim else np.atleast_1d(x).reshape(())  # a number's own reshape gives a number
+
+
+def traced(x: Any) -> bool:
+    """Whether x stands for an array in a traced program, which does not choose by its values."""
+    return type(x) is not _ndarray and x.__class__ is _ndarray
 
 
 _asarray = asarray

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.graph import assured
 from tinytensor.ops import distributions as of
 from tinytensor.ops.gamma import gammaln, psi
 from tinytensor.ops.incomplete import (
@@ -21,6 +22,7 @@ from tinytensor.ops.incomplete import (
     stdtrit,
 )
 from tinytensor.ops.special import expit, log_expit, log_ndtr, logit, ndtr, ndtri, xlogy
+from tinytensor.primitive import asarray
 from tinytensor.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -343,7 +345,7 @@ class _Dirichlet:
         x, alpha = _array(x), _array(alpha)
         if np.shape(_plain(x))[0] + 1 == np.shape(_plain(alpha))[0]:
             x = np.concatenate([x, 1 - np.sum(x, axis=0, keepdims=True)])
-        _check_simplex(np.asarray(_plain(x)), np.asarray(_plain(alpha)))
+        _check_simplex(asarray(_plain(x)), asarray(_plain(alpha)))
         column = np.reshape(alpha, (-1,) + (1,) * (np.ndim(_plain(x)) - 1))
         return np.sum(xlogy(column - 1, x), axis=0) - self._log_beta(alpha)
 
@@ -354,7 +356,7 @@ class _Dirichlet:
     def entropy(self, alpha: Any) -> Any:
         """ln B(α) + (α₀ − K) ψ(α₀) − Σ (αᵢ − 1) ψ(αᵢ), α₀ = Σ αᵢ."""
         alpha = _array(alpha)
-        _check_alpha(np.asarray(_plain(alpha)))
+        _check_alpha(asarray(_plain(alpha)))
         total: Any = np.sum(alpha)
         terms: Any = (alpha - 1) * psi(alpha)
         return self._log_beta(alpha) + (total - terms.shape[0]) * psi(total) - np.sum(terms)
@@ -363,9 +365,22 @@ class _Dirichlet:
         return np.sum(gammaln(alpha)) - gammaln(np.sum(alpha))
 
 
+def _positive(x: Any) -> bool:
+    return bool((x > 0).all())
+
+
 def _check_alpha(alpha: Any) -> None:
-    if alpha.ndim != 1 or not alpha.size or not (alpha > 0).all():
+    if alpha.ndim != 1 or not alpha.size or not assured(_positive, alpha):
         raise ValueError(f"dirichlet: expected a vector alpha of positive numbers, got {alpha}")
+
+
+def _sums_to_one(x: Any) -> bool:
+    allowed = 1e-9 if x.dtype.itemsize >= 8 else 1e-5
+    return bool((x >= 0).all() and (np.abs(x.sum(0) - 1) <= allowed).all())
+
+
+def _infinite(x: Any, alpha: Any) -> bool:
+    return bool(((x == 0) & (alpha < 1).reshape((-1,) + (1,) * (x.ndim - 1))).any())
 
 
 def _check_simplex(x: Any, alpha: Any) -> None:
@@ -374,10 +389,9 @@ def _check_simplex(x: Any, alpha: Any) -> None:
         raise ValueError("dirichlet: expected at least one point x")
     if x.shape[0] != alpha.shape[0]:
         raise ValueError(f"dirichlet: expected x with {len(alpha)} or {len(alpha) - 1} rows, got shape {x.shape}")
-    allowed = 1e-9 if x.dtype.itemsize >= 8 else 1e-5
-    if not (x >= 0).all() or not (np.abs(x.sum(0) - 1) <= allowed).all():
+    if not assured(_sums_to_one, x):
         raise ValueError("dirichlet: expected columns x that are not negative and sum to 1")
-    if ((x == 0) & (alpha < 1).reshape((-1,) + (1,) * (x.ndim - 1))).any():
+    if assured(_infinite, x, alpha):
         raise ValueError("dirichlet: an entry of x is 0 where alpha < 1, the density is infinite there")
 
 
@@ -429,14 +443,18 @@ def _dimension(x: Any, mean: Any, cov: Any) -> int:
     return 1
 
 
+def _symmetric(x: Any) -> bool:
+    return np.allclose(x, x.T)
+
+
 def _square(cov: Any, d: int) -> Any:
     """The covariance as a matrix, which must be symmetric and positive definite."""
     ndim = np.ndim(_plain(cov))
     if ndim != 2:
-        kind = np.asarray(_plain(cov)).dtype
+        kind = asarray(_plain(cov)).dtype
         cov = np.eye(d, dtype=kind if kind.kind == "f" else float) * cov
-    values = np.asarray(_plain(cov))
-    if values.shape != (d, d) or not np.allclose(values, values.T):
+    values = asarray(_plain(cov))
+    if values.shape != (d, d) or not assured(_symmetric, values):
         raise np.linalg.LinAlgError(f"multivariate_normal: expected a symmetric cov of shape {(d, d)}, got {values}")
     np.linalg.cholesky(values)  # raises unless it is positive definite
     return cov

@@ -33,18 +33,17 @@ class Handed(NamedTuple):
 class Code:
     """Lines, the names in them, and what the names of things that are made once mean."""
 
-    def __init__(self, plan: Plan, names: dict[int, str], arguments: list[str]) -> None:
+    def __init__(self, plan: Plan, arguments: list[str]) -> None:
         self.plan = plan
         self.constants: dict[str, Any] = {}
         self.functions: dict[str, Any] = {}
         self._ids: dict[int, str] = {}
-        self._names: dict[Any, str] = {}
+        self.named: dict[Any, str] = {}
         self._taken: set[str] = set(keyword.kwlist) | set(arguments) | {"np"}
         for call in plan.calls:  # first of all the functions get their names
             self.function(call.function)
         self.arguments = arguments
-        self.given = names
-        self._names.update({x: x.name for x in [*plan.trace.arrays, *plan.numbers] if x.name in arguments})
+        self.named.update({x: x.name for x in [*plan.trace.arrays, *plan.numbers] if x.name in arguments})
         self.body = list(self._lines())
 
     # ------------------------------------------------------------------------------------------------------- names
@@ -62,9 +61,9 @@ class Code:
 
     def name(self, thing: Any) -> str:
         """The name of an array or a number."""
-        if thing not in self._names:
-            self._names[thing] = self.fresh(self._wanted(thing))
-        return self._names[thing]
+        if thing not in self.named:
+            self.named[thing] = self.fresh(self._wanted(thing))
+        return self.named[thing]
 
     def _wanted(self, x: Any) -> str:
         if type(x) is Number:
@@ -168,6 +167,13 @@ class Code:
             return f"{results} = {self.text(call.args[0])}[{self.index(call.args[1])}]"
         return f"{results} = {self._plain(call)}"
 
+    def view_line(self, call: Call) -> str:
+        """A view as a line."""
+        results = self.text(tuple(call.out) if isinstance(call.out, (tuple, list)) else call.out)
+        if call.function is operator.getitem:
+            return f"{results} = {self.text(call.args[0])}[{self.index(call.args[1])}]"
+        return f"{results} = {self._plain(call)}"
+
     def _made(self, call: Call, out: Array) -> str:
         f, name = call.function, self.text(out)
         if f in (np.empty, np.empty_like):
@@ -191,9 +197,7 @@ class Code:
         if call.kind == "reduce" and len(call.args) == 1 and set(others) <= {"axis", "keepdims"} and type(out) is Array:
             axis, keepdims = others.get("axis", 0), others.get("keepdims", False)
             last = f", {self.text(keepdims)}" if keepdims else ""
-            return (
-                f"{self.function(call.function)}({self.text(call.args[0])}, {self.text(axis)}, None, {self.text(out)}{last})"
-            )
+            return f"{self.function(call.function)}({self.text(call.args[0])}, {self.text(axis)}, None, {self.text(out)}{last})"
         return self._plain(call, {**others, "out": out})
 
     def _plain(self, call: Call, kwargs: dict[str, Any] | None = None) -> str:

@@ -83,7 +83,7 @@ def _group(trace: Trace, optimizer: Any, index: int, group: dict[str, Any]) -> N
             if p not in optimizer.state or not all(name in optimizer.state[p] for name in names):
                 raise Unsettled
             state = Live(trace, optimizer.state[p])
-            t = optimizer._tick(state, live, False)
+            t = _tick(trace, optimizer, state, live, counted)
             if optimizer.counts:
                 counted.append((state, t))
         common = optimizer._together.get((index, p.dtype.char))
@@ -101,6 +101,22 @@ def _group(trace: Trace, optimizer: Any, index: int, group: dict[str, Any]) -> N
         optimizer.update(live, directed(live, chain.from_iterable(work)))
 
 
+def _tick(trace: Trace, optimizer: Any, state: Live, live: Live, counted: list[Any]) -> Any:
+    """The number of this update; that of the first parameter, if their counts are the same."""
+    if counted:
+        first, t = counted[0]
+        own, others = _scalars(state.container), _scalars(first.container)
+        if own == others:
+            for key in own:
+                trace.equal(state[key], first[key])
+            return t
+    return optimizer._tick(state, live, False)
+
+
+def _scalars(container: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in container.items() if type(value) in (int, float)}
+
+
 def _joined(trace: Trace, common: Any, names: tuple[str, ...], members: list[Any]) -> Iterator[tuple[Any, ...]]:
     """The work on parameters that live in one array: neighbours of the same count at once."""
     for k, _, _, _, state in members:
@@ -109,11 +125,13 @@ def _joined(trace: Trace, common: Any, names: tuple[str, ...], members: list[Any
                 raise Unsettled
     flat = trace.covering(common.flat, [p for _, p, _, _, _ in members])
     buffers = [trace.lift(buffer, "state") for buffer in common.buffers]
+    for name, buffer in zip(names, buffers, strict=True):
+        buffer.array.name = buffer.array.name or name
     first = 0
     while first < len(members):
         k, _, _, t, _ = members[first]
         last = first + 1
-        while last < len(members) and members[last][0] == k + last - first and bool(members[last][3] == t):
+        while last < len(members) and members[last][0] == k + last - first and members[last][3] is t:
             last += 1
         a, b = common.starts[k], common.starts[k + last - first]
         g = np.concatenate([g for _, _, g, _, _ in members[first:last]], axis=None)
@@ -124,5 +142,7 @@ def _joined(trace: Trace, common: Any, names: tuple[str, ...], members: list[Any
 def one_call(trace: Trace, function: Callable[..., Any], targets: list[Any], *args: Any) -> Any:
     """A function of ours that writes into ``targets`` and returns a number, as one call."""
     if not all(type(t) is TracedArray for t in targets):
-        raise Untraceable(f"tt.compile: {function.__name__} of arrays from outside; pass gradients of the traced program")
+        raise Untraceable(
+            f"tt.compile: {function.__name__} of arrays from outside; pass gradients of the traced program"
+        )
     return trace.in_place(function, targets, args)

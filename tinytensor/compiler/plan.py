@@ -32,7 +32,7 @@ class Plan:
         self.calls = list(trace.calls)
         self.traced = len(self.calls)
         self.grads = _grad_effects(trace)
-        self.rebound = [(t, trace._symbol(value)) for t, value in trace.data.values()]
+        self.rebound = [(t, trace.symbol(value)) for t, value in trace.data.values()]
         self.dynamic = {a.memory for t, _, a in trace.states.values() if id(t) in trace.data}
         self.merged = self._merge()
         self.elided = self._elide()
@@ -118,6 +118,7 @@ class Plan:
                 for later in self.calls[i:]:
                     later.writes = tuple([source.memory if m is call.out.memory else m for m in later.writes])
                 replaced[call.out] = source
+                source.name = call.out.name or source.name
                 continue
             calls.append(call)
         gone = len(self.calls) - len(calls)
@@ -129,7 +130,11 @@ class Plan:
             return x
 
         for call in calls:
-            call.args, call.kwargs, call.out = mapped(call.args, change), mapped(call.kwargs, change), mapped(call.out, change)
+            call.args, call.kwargs, call.out = (
+                mapped(call.args, change),
+                mapped(call.kwargs, change),
+                mapped(call.out, change),
+            )
         self._replace(change)
         return gone
 
@@ -240,7 +245,7 @@ def _grad_effects(trace: Trace) -> list[tuple[Any, Any]]:
     found = []
     for key, (node, value) in trace.grads.items():
         before = trace.grads_before.get(key, (None, trace))[1]
-        symbol = trace._symbol(value)
+        symbol = trace.symbol(value)
         if type(symbol) is Array and symbol.value is not None and symbol.value is before:
             continue
         if symbol is before:
@@ -251,7 +256,12 @@ def _grad_effects(trace: Trace) -> list[tuple[Any, Any]]:
 
 def _key(call: Call, versions: dict[Memory, int]) -> Any:
     """What makes a call the same as another one; None if it must not be merged."""
-    if call.kind in ("draw", "write", "opaque", "check") or call.writes or call.function in _ALLOCATE or call.function in _COPIES:
+    if (
+        call.kind in ("draw", "write", "opaque", "check")
+        or call.writes
+        or call.function in _ALLOCATE
+        or call.function in _COPIES
+    ):
         return None
     try:
         key = (call.function, _frozen(call.args, versions), _frozen(call.kwargs, versions), call.quiet)

@@ -25,6 +25,10 @@ class Memory:
         self.source: Any = None
         self.writes = 0
 
+    def let_go(self) -> None:
+        """Forget the array."""
+        self.whole = None
+
     def __repr__(self) -> str:
         return f"{self.kind[0]}{self.number}"
 
@@ -40,6 +44,10 @@ class Array:
         self.value: Any = value  # until the plan is made
         self.name = ""
         self.scalar = False  # NumPy gave a number, not an array
+
+    def let_go(self) -> None:
+        """Forget the values."""
+        self.value = None
 
     @property
     def nbytes(self) -> int:

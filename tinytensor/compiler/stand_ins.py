@@ -59,7 +59,7 @@ class TracedArray(_Traced):
         self.trace, self.array, self.value = trace, array, value
 
     @property  # type: ignore[misc]
-    def __class__(self) -> type:  # noqa: D105
+    def __class__(self) -> type:
         return np.ndarray
 
     # ------------------------------------------------------------------------------------------------- what is fixed
@@ -115,7 +115,9 @@ class TracedArray(_Traced):
         _refuse("complex()")
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        _refuse("something (np.asarray, a function that is not NumPy's own, or an index into an array that is no argument)")
+        _refuse(
+            "something (np.asarray, a function that is not NumPy's own, or an index into an array that is no argument)"
+        )
 
     def __contains__(self, value: Any) -> bool:
         _refuse("`in`")
@@ -220,7 +222,7 @@ class TracedNumber(_Traced):
         self.trace, self.number = trace, number
 
     @property  # type: ignore[misc]
-    def __class__(self) -> type:  # noqa: D105
+    def __class__(self) -> type:
         return type(self.number.value)
 
     @property

@@ -26,7 +26,7 @@ from tinytensor.graph import Node, joined, owner, settled
 from tinytensor.nn.module import Module
 from tinytensor.primitive import Op, TensorBase, _general, _variadic, use_batching
 
-__all__ = ["Trace", "tracing"]
+__all__ = ["Trace", "same", "tracing"]
 
 _tracer = graph._tracer
 tracing = graph.tracing
@@ -71,12 +71,13 @@ class Trace:
         self.guards: dict[tuple[int, str], tuple[Any, str, Any]] = {}
         self.lengths: dict[int, tuple[list[Any], int]] = {}
         self.last: list[tuple[Any, Any]] = []
+        self.covered: dict[Array, Array] = {}  # tensors' arrays that lie in a larger one
         self.part = "forward"
         self._known: dict[int, tuple[Any, Memory]] = {}  # id of an owner of memory -> (how to reach it, memory)
         self._lifted: dict[int, TracedArray] = {}  # id of an array from outside -> its stand-in
         self._born: set[int] = set()
         self._undo: dict[int, tuple[Any, Any]] = {}
-        self._nodes: dict[int, tuple[Any, Any]] = {}
+        self.nodes: dict[int, tuple[Any, Any]] = {}
 
     # ------------------------------------------------------------------------------------------------------ open, close
 
@@ -94,7 +95,11 @@ class Trace:
             whole[...] = old
         for generator, _, state in self.generators.values():
             generator.bit_generator.state = state
-        for t, node in self._nodes.values():
+        if error[0] is not None:
+            self.forget()
+            for thing in (*self.arrays, *self.memories):  # in cycles with the calls
+                thing.let_go()
+        for t, node in self.nodes.values():
             if t._node is not node:
                 t._node = node
                 if error[0] is None:
@@ -102,6 +107,11 @@ class Trace:
                         "tt.compile: the function changes whether a tensor from outside requires grad, or rebinds it by a "
                         "recorded write; do that before the call, or assign to a name of the function's own"
                     )
+
+    def forget(self) -> None:
+        """Let go of the stand-ins, which hold the trace and the values of this run."""
+        for held in (self._lifted, self._known, self._born, self._undo, self.data, self.grads, self.cells):
+            held.clear()  # type: ignore[attr-defined]
 
     # --------------------------------------------------------------------------------------------------- what is known
 
@@ -147,7 +157,7 @@ class Trace:
 
     # ------------------------------------------------------------------------------------------------------- recording
 
-    def _symbol(self, x: Any) -> Any:
+    def symbol(self, x: Any) -> Any:
         kind = type(x)
         if kind is TracedArray:
             if x.trace is not self:
@@ -160,7 +170,7 @@ class Trace:
         return x
 
     def _call(self, kind: str, function: Any, args: Any, kwargs: dict[str, Any]) -> Call:
-        call = Call(len(self.calls), kind, function, mapped(args, self._symbol), mapped(kwargs, self._symbol))
+        call = Call(len(self.calls), kind, function, mapped(args, self.symbol), mapped(kwargs, self.symbol))
         call.quiet, call.part, call.label = graph._errors.get() is graph._IGNORED, self.part, _label()
         return call
 
@@ -169,7 +179,7 @@ class Trace:
         call = self._call(kind, function, args, kwargs)
         result = function(*mapped(args, _value), **mapped(kwargs, _value))
         out = mapped(result, lambda x: self._result(x, call))
-        call.out = mapped(out, self._symbol)
+        call.out = mapped(out, self.symbol)
         self.calls.append(call)
         return out
 
@@ -238,7 +248,7 @@ class Trace:
         call = self._call(kind, function, inputs, {**kwargs, "out": out})
         function(*mapped(inputs, _value), **mapped({**kwargs, "out": out}, _value))
         self._wrote(call, targets)
-        call.out = mapped(out, self._symbol)
+        call.out = mapped(out, self.symbol)
         return out
 
     def function(self, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
@@ -284,7 +294,9 @@ class Trace:
         given = {"axis": axis, "dtype": dtype, "out": None if out is None else (out,), "keepdims": keepdims, **options}
         if name in ("any", "all"):
             given["dtype"] = dtype or np.dtype(bool)
-        kept = {k: v for k, v in given.items() if k == "axis" or (v is not None and v is not False and v is not np._NoValue)}
+        kept = {
+            k: v for k, v in given.items() if k == "axis" or (v is not None and v is not False and v is not np._NoValue)
+        }
         return self.ufunc(_REDUCTIONS[name], "reduce", (x,), kept)
 
     def attribute(self, x: TracedArray, name: str) -> Any:
@@ -315,7 +327,7 @@ class Trace:
     def arithmetic(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         """An operator of Python on numbers."""
         value = function(*[x.value if type(x) is TracedNumber else x for x in args])
-        return TracedNumber(self, self._number(value, function, tuple(map(self._symbol, args))))
+        return TracedNumber(self, self._number(value, function, tuple(map(self.symbol, args))))
 
     def decided(self, number: Number, how: Callable[[Any], Any]) -> Any:
         """What the program asked of a number: the plan holds while the answer is the same."""
@@ -333,6 +345,7 @@ class Trace:
             if type(value) is np.ndarray:
                 self.entries[at] = (container, key, value)
                 made: Any = self.lift(value, "state")
+                made.array.name = made.array.name or str(key)
             elif type(value) is tuple:
                 made = tuple([self._entry(v, container, key, i) for i, v in enumerate(value)])
             else:
@@ -344,8 +357,12 @@ class Trace:
         number = self._number(value, None, ("entry", *where))
         if type(value) in (int, float):
             return TracedNumber(self, number)
-        self.decisions.append((number, _same, value))
+        self.decisions.append((number, same, value))
         return value
+
+    def equal(self, a: Any, b: Any) -> None:
+        """The plan holds while two numbers are the same."""
+        self.decisions.append((a.number, same, b.number))
 
     def guard(self, thing: Any, attribute: str, value: Any) -> None:
         """The plan holds while ``thing.attribute`` is ``value``."""
@@ -355,6 +372,10 @@ class Trace:
         """The plan holds while a list has the length that it has."""
         self.lengths[id(container)] = (container, len(container))
 
+    def made(self, t: Any) -> bool:
+        """Whether a tensor was made in this run."""
+        return id(t) in self._born
+
     def holds(self, t: Any, array: Any) -> bool:
         """Whether a tensor from outside holds this array."""
         return array is not None and _slot(_DATA, t) is array
@@ -362,7 +383,9 @@ class Trace:
     def covering(self, flat: Any, tensors: list[Any]) -> TracedArray:
         """The stand-in of an array that holds the memory of these tensors."""
         made = self.lift(flat, "state")
+        made.array.name = made.array.name or "parameters"
         for t in tensors:
+            self.covered[t._data.array] = made.array
             inner = t._data.array.memory
             if inner is not made.array.memory:
                 for a in self.arrays:
@@ -390,12 +413,12 @@ class Trace:
 
     def afterwards(self, function: Any, args: Any) -> None:
         """Call this with these arguments after each replay, not now."""
-        self.last.append((function, mapped(args, self._symbol)))
+        self.last.append((function, mapped(args, self.symbol)))
 
     def assign(self, container: Any, key: Any, value: Any) -> None:
         """``container[key] = value`` at the end of the call."""
         self.cells[id(container), key] = (container, value)
-        self.cell_writes[id(container), key] = (container, key, self._symbol(value))
+        self.cell_writes[id(container), key] = (container, key, self.symbol(value))
 
     # ---------------------------------------------------------------------------------------------------- what tensors hold
 
@@ -411,7 +434,7 @@ class Trace:
         if key in self._born:
             return self.lift(stored)
         if key not in self.states:
-            self._nodes[key] = (t, t._node)
+            self.nodes[key] = (t, t._node)
             made = self.lift(stored, "state")
             self.states[key] = (t, stored, made.array)
             return made
@@ -461,7 +484,9 @@ class Trace:
     def check_result(self, node: Node, data: Any) -> None:
         """Nothing."""
 
-    def carry(self, order: Any, cotangent: Any, needed: Any, create_graph: bool, retain_graph: bool, hooked: Any) -> Any:
+    def carry(
+        self, order: Any, cotangent: Any, needed: Any, create_graph: bool, retain_graph: bool, hooked: Any
+    ) -> Any:
         """The walk's loop, as :func:`tinytensor.graph.carry` makes it, where a rule that asks for values is one call."""
         before, self.part = self.part, "backward"
         try:
@@ -469,7 +494,9 @@ class Trace:
         finally:
             self.part = before
 
-    def _carry(self, order: Any, cotangent: Any, needed: Any, create_graph: bool, retain_graph: bool, hooked: Any) -> Any:
+    def _carry(
+        self, order: Any, cotangent: Any, needed: Any, create_graph: bool, retain_graph: bool, hooked: Any
+    ) -> Any:
         grads: dict[Node, Any] = {order[0]: cotangent}
         kept: dict[Node, Any] = {}
         owned: set[Node] = set()
@@ -553,7 +580,7 @@ class Trace:
         del self.calls[mark[0] :], self.decisions[mark[1] :]
 
 
-def _same(value: Any) -> Any:
+def same(value: Any) -> Any:
     return value
 
 

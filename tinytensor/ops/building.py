@@ -10,7 +10,7 @@ import numpy as np
 
 from tinytensor.graph import recording
 from tinytensor.ops.shape import as_tensor
-from tinytensor.primitive import DISPATCH, TensorBase, composite, primitive
+from tinytensor.primitive import DISPATCH, TensorBase, composite, primitive, traced
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -103,7 +103,7 @@ def asarray(a: Any, dtype: DType = None, like: Any = None) -> Tensor:
 
 @primitive(broadcasts=True, x=lambda g: g)
 def _full(x: Any, shape: Any, dtype: Any) -> Any:
-    return np.full(shape, x, dtype)
+    return np.full_like(x, x, dtype, shape=shape, order="C") if traced(x) else np.full(shape, x, dtype)
 
 
 @composite(np.full)
@@ -122,7 +122,7 @@ def full_like(x: Operand, fill_value: Operand, dtype: DType = None, shape: Shape
 
     Example: :func:`tinytensor.full_like`.
     """
-    template: Any = x if isinstance(x, TensorBase) else np.asarray(x)
+    template: Any = x if hasattr(x, "dtype") else np.asarray(x)
     dtype = template.dtype if dtype is None else dtype
     _holds(dtype, "full_like", fill_value)
     value = as_tensor(fill_value) if isinstance(x, TensorBase) else fill_value

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from tinytensor.primitive import TensorBase, asarray, primitive
+from tinytensor.primitive import TensorBase, asarray, empty, primitive, traced, zeros
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -77,12 +77,16 @@ def _from(place: tuple[int, ...], size: tuple[int, ...]) -> tuple[Any, ...]:
     return (..., *[slice(k, k + n) for k, n in zip(place, size, strict=True)])
 
 
+def _traced_one(x: Any, y: Any) -> Any:
+    return x if traced(x) else y
+
+
 def _overlapped_direct(x: Any, y: Any, full: tuple[int, ...]) -> Any:
     if len(full) == 1 and x.shape[:2] == y.shape[:2] == (1, 1):
         return np.convolve(x[0, 0], y[0, 0])[None, None]
     if math.prod(x.shape[2:]) < math.prod(y.shape[2:]):  # the smaller one moves
         return _overlapped_direct(y, x, full).swapaxes(0, 1)
-    out = np.zeros((len(x), len(y), *full), np.result_type(x, y))
+    out = zeros((len(x), len(y), *full), np.result_type(x, y), _traced_one(x, y))
     for place in np.ndindex(y.shape[2:]):
         out[_from(place, x.shape[2:])] += _times(x, y[(..., *place)])
     return out
@@ -93,11 +97,11 @@ def _slid_direct(x: Any, y: Any, size: tuple[int, ...]) -> Any:
     if len(size) == 1 and x.shape[:2] == y.shape[:2] == (1, 1):
         return np.correlate(x[0, 0], y[0, 0].conj(), "valid")[None, None]
     if math.prod(kernel) <= math.prod(size):
-        out = np.zeros((len(x), len(y), *size), np.result_type(x, y))
+        out = zeros((len(x), len(y), *size), np.result_type(x, y), _traced_one(x, y))
         for place in np.ndindex(kernel):
             out += _times(x[_from(place, size)], y[(..., *place)])
         return out
-    out = np.empty((len(x), len(y), *size), np.result_type(x, y))
+    out = empty((len(x), len(y), *size), np.result_type(x, y), _traced_one(x, y))
     flat = y.reshape(len(y), -1).T
     for place in np.ndindex(size):
         out[(..., *place)] = np.matmul(x[_from(place, kernel)].reshape(len(x), -1), flat)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from tinytensor.graph import assured
 from tinytensor.primitive import TensorBase, composite, primitive
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _gaps(values: Any, own: Any, op: str, what: str, power: int = 1) -> Any:
     gap = columns - rows
     plain = values._data if isinstance(values, TensorBase) else values
     largest = np.expand_dims(np.absolute(plain).max(-1, keepdims=True, initial=0), -1)
-    if np.any(near_zero(gap, largest) & ~own):
+    if assured(np.any, near_zero(gap, largest) & ~own):
         warnings.warn(f"{op}: the gradient of {what}vectors is not defined where {what}values are equal",
                       RuntimeWarning, 3)  # fmt: skip
     return np.where(own, 1, gap if power == 1 else gap * (columns + rows))
@@ -106,7 +107,7 @@ def _qr_tall(gq: Any, gr: Any, q: Any, r: Any) -> Any:
     m = m * lower
     back = np.matmul(conj(q), (m + adjoint(m)).mT)
     own = np.absolute(_diagonal(r._data if isinstance(r, TensorBase) else r))
-    if np.any(near_zero(own, own.max(-1, keepdims=True, initial=0))):
+    if assured(np.any, near_zero(own, own.max(-1, keepdims=True, initial=0))):
         raise np.linalg.LinAlgError(
             "qr: no gradient: Q and R are not differentiable where the first columns of x are linearly dependent"
         )
@@ -304,7 +305,7 @@ def _first(g: Any, k: int, axis: int, x_shape: Any) -> Any:
     if g is None:
         return None
     rest = g[..., k:] if axis == -1 else g[..., k:, :]
-    if np.any((rest._data if isinstance(rest, TensorBase) else rest) != 0):
+    if assured(np.any, (rest._data if isinstance(rest, TensorBase) else rest) != 0):
         raise ValueError(
             f"svd: full_matrices=True has no gradient of the last singular vectors of shape {x_shape}: they are not "
             "determined by x; use full_matrices=False"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.primitive import asarray, composite, primitive, wrap
+from tinytensor.primitive import asarray, composite, primitive, traced, wrap, zeros
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -67,6 +67,10 @@ def triu_indices_from(x: Operand, k: int = 0) -> tuple[Tensor, Tensor]:
 
 def _seen(array: Any, offset: int, axis1: int, axis2: int) -> Any:
     """The diagonal of an array, as a view that may be written into."""
+    if traced(array):  # NumPy's function gives a view that may only be read
+        square = np.moveaxis(array, (axis1, axis2), (-2, -1))[..., max(-offset, 0) :, max(offset, 0) :]
+        n = min(square.shape[-2:])
+        return np.einsum("...ii->...i", square[..., :n, :n])
     view = np.diagonal(array, offset, axis1, axis2)
     view.flags.writeable = True
     return view
@@ -117,7 +121,7 @@ def make_diagonal(
         sizes.insert(first, n)
         sizes.insert(second, n)
         shape = tuple(sizes)
-    out = np.zeros(shape, a.dtype)
+    out = zeros(shape, a.dtype, a)
     _seen(out, offset, axis1, axis2)[...] = a
     return out
 

@@ -9,7 +9,7 @@ import numpy as np
 from tinytensor.ops.elementwise import div0, mul0
 from tinytensor.ops.gamma import psi
 from tinytensor.ops.special import sc
-from tinytensor.primitive import asarray, primitive
+from tinytensor.primitive import asarray, primitive, traced
 
 __all__ = [
     "bernoulli_logpmf", "beta_logpdf", "binom_logpmf", "cauchy_logpdf", "cauchy_ppf", "expon_logpdf", "gamma_logpdf",
@@ -35,7 +35,7 @@ def _allowed(scale: Any) -> Any:
     if type(scale) in (int, float):
         return scale if scale > 0 else np.nan
     positive = np.greater(scale, 0)
-    return scale if positive.all() else np.where(positive, scale, np.nan)
+    return scale if not traced(positive) and positive.all() else np.where(positive, scale, np.nan)
 
 
 @primitive(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.primitive import asarray, composite, primitive
+from tinytensor.primitive import asarray, composite, primitive, traced
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -28,8 +28,9 @@ __all__ = [
 def _both0(x: Any, y: Any) -> Any:
     """x · y, and 0 where one is 0 and the other not finite: the branch not taken stays 0 in second derivatives too."""
     out: Any = np.multiply(x, y)
-    if np.count_nonzero(np.isnan(out)):
-        out = np.where(np.equal(x, 0) | np.equal(y, 0), np.zeros((), out.dtype), out)
+    odd = np.isnan(out)
+    if traced(out) or np.count_nonzero(odd):
+        out = np.where(odd & (np.equal(x, 0) | np.equal(y, 0)), 0, out)
     return out
 
 
@@ -43,8 +44,9 @@ def mul0(x: Operand, y: Operand) -> Tensor:
     array([ 0.,  0., inf])
     """
     out: Any = np.multiply(x, y)
-    if np.count_nonzero(np.isnan(out)):
-        out = np.where((np.equal(x, 0)) & ~np.isfinite(y), np.zeros((), out.dtype), out)
+    odd = np.isnan(out)
+    if traced(out) or np.count_nonzero(odd):
+        out = np.where(odd & np.equal(x, 0), 0, out)
     return out
 
 
@@ -60,8 +62,9 @@ def div0(x: Operand, y: Operand) -> Tensor:
     if type(y) is float and y:
         return np.divide(x, y)
     out: Any = np.divide(x, y)
-    if np.count_nonzero(np.isnan(out)):
-        out = np.where((np.equal(x, 0)) & (np.equal(y, 0) | np.isnan(y)), np.zeros((), out.dtype), out)
+    odd = np.isnan(out)
+    if traced(out) or np.count_nonzero(odd):
+        out = np.where(odd & np.equal(x, 0), 0, out)
     return out
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.graph import assured
 from tinytensor.ops.elementwise import mul0
 from tinytensor.ops.special import sc
 from tinytensor.primitive import composite, primitive
@@ -70,7 +71,7 @@ def gammasgn(x: Operand) -> Tensor:
 
 def _rgamma_rule(g: Any, z: Any, out: Any) -> Any:
     """−ψ(z)/Γ(z); left of ½ by the reflection formula, which has no poles there, so that it is right at 0, −1, …"""
-    if np.logical_and.reduce(np.greater(getattr(z, "_data", z), 0.1), axis=None):
+    if assured(np.all, np.greater(getattr(z, "_data", z), 0.1)):
         return -g * (sc.psi(z) * out)
     left = z < 0.5
     r = np.where(left, 1 - z, z)
@@ -134,9 +135,11 @@ def multigammaln(a: Operand, d: int) -> Tensor:
     >>> tt.special.multigammaln(tt.tensor([2.0, 3.0]), 2)
     tensor([0.45158271, 1.55019499])
     """
-    smallest = np.min(getattr(a, "_data", a), initial=math.inf)
-    if d != int(d) or d < 1 or not smallest > 0.5 * (d - 1):
-        raise ValueError(f"multigammaln: expected a whole d ≥ 1 and a > (d - 1)/2, got d = {d} and a = {smallest}")
+    values = getattr(a, "_data", a)
+    if d != int(d) or d < 1 or not assured(np.all, np.greater(values, 0.5 * (d - 1))):
+        raise ValueError(
+            f"multigammaln: expected a whole d ≥ 1 and a > (d - 1)/2, got d = {d} and a = {np.min(values, initial=math.inf)}"
+        )
     parts = np.expand_dims(a, -1) - 0.5 * np.arange(d)
     return np.sum(gammaln(parts), axis=-1) + 0.25 * d * (d - 1) * math.log(math.pi)
 

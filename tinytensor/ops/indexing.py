@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.primitive import Deferred, TensorBase, asarray, composite, primitive
+from tinytensor.primitive import Deferred, TensorBase, asarray, composite, empty, primitive, traced, zeros
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +95,7 @@ def scatter(x: Operand, index: Any, shape: tuple[int, ...]) -> Tensor:
     array([3., 0., 4.])
     """
     x = asarray(x)
-    out = np.zeros(shape, x.dtype)
+    out = zeros(shape, x.dtype, x)
     _add_at(out, x, index)
     return out
 
@@ -119,7 +119,8 @@ def _value_rule(g: Any, index: Any, x_shape: Any, value_shape: Any) -> Any:
     got = g[index]
     if not is_basic(index):
         number = np.arange(math.prod(got.shape)).reshape(got.shape)
-        last = np.empty(x_shape, np.intp)
+        where = index if isinstance(index, tuple) else (index,)
+        last = empty(x_shape, np.intp, next((i for i in where if traced(i)), number))
         last[index] = number
         got = np.where(last[index] == number, got, 0)
     extra = len(value_shape) - got.ndim  # NumPy drops leading axes of length 1 of the value
@@ -186,7 +187,7 @@ def _add_take(accumulator: Any, g: Any, indices: Any, axis: int | None, mode: st
 @primitive(x=lambda g, indices, axis, mode: take(g, indices, axis, None, mode))
 def _untake(x: Any, indices: Any, axis: int | None, mode: str, shape: tuple[int, ...]) -> Any:
     """The transpose of :func:`take`: an array of zeros into which x is added."""
-    out = np.zeros(shape, x.dtype)
+    out = zeros(shape, x.dtype, x)
     _add_take(out, x, indices, axis, mode)
     return out
 
@@ -229,7 +230,7 @@ def take_along_axis(x: Operand, indices: Any, axis: int | None = -1) -> Tensor:
             [3.]])
     """
     array: Any = x if hasattr(x, "shape") else asarray(x)
-    index = np.asarray(plain_index(indices))
+    index = asarray(plain_index(indices))
     if axis is None:
         return getitem(array.reshape(-1), index)
     ndim = array.ndim
@@ -298,7 +299,7 @@ def choose(a: Any, choices: Sequence[Operand], out: None = None, mode: str = "ra
     if any(type(x) in (int, float, complex) for x in xs):  # numbers are weak: float32 stays float32
         dtype = np.result_type(*[getattr(x, "dtype", x) for x in xs])
         xs = [np.asarray(x, dtype) if type(x) in (int, float, complex) else x for x in xs]
-    index = np.asarray(plain_index(a))
+    index = asarray(plain_index(a))
     if mode != "raise":
         index = _places(index, len(xs), mode)
     return _choose(index, "raise", *xs)

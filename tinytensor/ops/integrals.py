@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.graph import assured
 from tinytensor.ops.elementwise import div0, mul0
 from tinytensor.ops.special import sc
 from tinytensor.primitive import primitive
@@ -125,7 +126,7 @@ def fresnel(z: Operand) -> tuple[Tensor, Tensor]:
 def _spence_rule(g: Any, z: Any) -> Any:
     small = np.abs(getattr(z, "_data", z)) < 0.5  # 1 − z would lose z
     slope = -sc.hyp2f1(1.0, 1.0, 2.0, 1 - np.where(small, 1, z))
-    if small.any():
+    if assured(np.any, small):
         z = np.where(small, z, 0.25)
         slope = np.where(small, np.log(z) / (1 - z), slope)
     return mul0(g, slope)

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinytensor.ops.indexing import getitem
 from tinytensor.ops.shape import as_tensor, copy, reshape
-from tinytensor.primitive import DISPATCH, asarray, composite, has_tensors, primitive
+from tinytensor.primitive import DISPATCH, asarray, composite, has_tensors, primitive, zeros
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -333,7 +333,7 @@ def _sum_repeats(x: Any, repeats: Any, axis: int | None, shape: tuple[int, ...])
     if counts.size == 1:
         split = (*shape_[: axis + 1], int(counts.reshape(-1)[0]), *shape_[axis + 1 :])
         return np.add.reduce(x.reshape(split), axis + 1).reshape(shape)
-    out = np.zeros(shape_, x.dtype)
+    out = zeros(shape_, x.dtype, x)
     some = np.flatnonzero(counts)
     if some.size:
         starts = np.cumsum(counts)[some] - counts[some]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.graph import assured
 from tinytensor.ops.decompositions import conj, near_zero
 from tinytensor.ops.reductions import axes_of
 from tinytensor.primitive import DISPATCH, TensorBase, composite, primitive, wrap
@@ -50,9 +51,9 @@ def _euclidean(g: Any, x: Any, out: Any, axis: Axis) -> Any:
     """x / ‖x‖, and 0 where x = 0."""
     x = conj(x)
     if out.ndim == 0:
-        return x * (g / out) if _plain(out) != 0 else np.zeros_like(x)
+        return x * (g / out) if assured(np.all, _plain(out) != 0) else np.zeros_like(x)
     g, out = _along(x, g, axis), _along(x, out, axis)
-    if (_plain(out) != 0).all():
+    if assured(np.all, _plain(out) != 0):
         return x * (g / out)
     zero = _plain(out) == 0
     return x * np.where(zero, 0, g / np.where(zero, 1, out))
@@ -69,7 +70,7 @@ def _vector(g: Any, x: Any, out: Any, order: Any, axis: Axis) -> Any:
         return g * _sign(x)
     out = _along(x, out, axis)
     size = np.absolute(x)
-    if order >= 2 and order < np.inf and (_plain(out) != 0).all():
+    if order >= 2 and order < np.inf and assured(np.all, _plain(out) != 0):
         ratio = size / out
         return conj(x) * ((ratio if order == 3 else ratio ** (order - 2)) * (g / out))
     if order in (np.inf, -np.inf):

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.graph import assured
 from tinytensor.ops.decompositions import eigvals
 from tinytensor.ops.elementwise import div0
 from tinytensor.ops.solving import lstsq
-from tinytensor.primitive import TensorBase, asarray, composite, primitive
+from tinytensor.primitive import TensorBase, asarray, composite, primitive, zeros
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -104,8 +105,11 @@ def polysub(a1: Operand, a2: Operand) -> Tensor:
 def _trimmed(x: Any) -> Any:
     """Without leading zeros, as ``numpy.poly1d`` keeps a polynomial."""
     x = _array(x)
-    (found,) = np.nonzero(x._data if isinstance(x, TensorBase) else x)
-    return x[int(found[0]) :] if len(found) else np.zeros(1, x.dtype)
+    values = x._data if isinstance(x, TensorBase) else x
+    for k in range(len(x)):
+        if assured(np.any, values[k] != 0):
+            return x[k:]
+    return np.zeros(1, x.dtype)
 
 
 @composite(np.polymul)
@@ -202,11 +206,16 @@ def _each_without_itself(z: Any) -> Any:
 def _from_zeros(z: Any) -> Any:
     """The coefficients of Π (x − zᵢ), along the last axis.   ∂/∂zᵢ = −Π_{k≠i} (x − zₖ)"""
     n = z.shape[-1]
-    p = np.zeros((*z.shape[:-1], n + 1), z.dtype)
+    p = zeros((*z.shape[:-1], n + 1), z.dtype, z)
     p[..., 0] = 1
     for k in range(n):
         p[..., 1 : k + 2] -= z[..., k : k + 1] * p[..., : k + 1]
     return p
+
+
+def _in_pairs(z: Any) -> bool:
+    """Whether the conjugate of every number is among them."""
+    return np.array_equal(np.sort(z), np.sort(z.conj()))
 
 
 @composite(np.poly)
@@ -232,7 +241,7 @@ def poly(seq_of_zeros: Operand) -> Tensor:
     if z.dtype.kind != "c":
         return p
     plain = z._data if isinstance(z, TensorBase) else z
-    return np.real(p) if np.array_equal(np.sort(plain), np.sort(plain.conj())) else p
+    return np.real(p) if assured(_in_pairs, plain) else p
 
 
 def _roots_rule(g: Any, p: Any, out: Any) -> Any:
@@ -294,7 +303,7 @@ def polyfit(
     columns = columns / scale
     solution, residuals, rank, singular = lstsq(columns, values, rcond)
     c = (solution.T / scale).T
-    if rank != n and not full:
+    if not full and assured(np.any, getattr(rank, "_data", rank) != n):
         warnings.warn("polyfit: the points do not determine the polynomial", np.exceptions.RankWarning, stacklevel=3)
     if full:
         return c, residuals, rank, singular, rcond

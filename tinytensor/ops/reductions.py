@@ -10,7 +10,7 @@ import numpy as np
 
 from tinytensor.ops.axes import axes_of, count_of, kept_shape, rarely
 from tinytensor.ops.scans import cumprod, cumsum, cumulative_prod, cumulative_sum, others
-from tinytensor.primitive import asarray, primitive
+from tinytensor.primitive import asarray, primitive, traced, writable
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -124,7 +124,7 @@ def mean(x: Operand, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 def _at_extreme(g: Any, x: Any, out: Any, axis: Any, where: Any = True, initial: Any = None) -> Any:
     """The gradient shared evenly among the elements that are equal to the extreme (all NaNs, if it is NaN)."""
-    if axis is None and g.__class__ is np.ndarray and where is True and initial is None:
+    if axis is None and type(g) is np.ndarray and where is True and initial is None:
         hits = x == out
         if count := np.count_nonzero(hits):
             found = np.zeros(x.shape, g.dtype)
@@ -327,9 +327,9 @@ def softmax(x: Operand, axis: Axis = -1) -> Tensor:
     tensor([0., 1.])
     """
     x = asarray(x)
-    e = np.asarray(x - np.maximum.reduce(x, axis, keepdims=True, initial=None if x.size else 0))
+    e = writable(x - np.maximum.reduce(x, axis, keepdims=True, initial=None if x.size else 0))
     if e.dtype.kind != "f":
-        e = np.asarray(np.exp(e))
+        e = writable(np.exp(e))
         return e / np.add.reduce(e, axis, keepdims=True)
     np.exp(e, e)
     return np.divide(e, np.add.reduce(e, axis, keepdims=True), e)

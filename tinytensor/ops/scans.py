@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.graph import assured
 from tinytensor.ops.axes import axes_of, rarely
-from tinytensor.primitive import asarray, composite, primitive
+from tinytensor.primitive import asarray, composite, empty, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -87,7 +88,7 @@ def others(x: Operand, total: Operand, scale: Operand) -> Tensor:
     array([60.,  0.,  0.])
     """
     x, total = asarray(x), asarray(total)
-    if x.dtype.char in _SAFE and _divisible(total, *_SAFE[x.dtype.char]):
+    if x.dtype.char in _SAFE and assured(_divisible, total, *_SAFE[x.dtype.char]):
         return total * scale / x
     left = np.multiply.accumulate(x, -1)
     right = np.flip(np.multiply.accumulate(np.flip(x, -1), -1), -1)
@@ -103,7 +104,7 @@ def _scan_of(scan: Any, x: Any, axis: Any, dtype: Any, initial: Any, where: Any)
 @primitive(x=lambda g, axis: cumsum(g, axis))
 def cumsum_back(x: Any, axis: int) -> Any:
     """outᵢ = Σ_{k≥i} xₖ along the axis: the transpose of ``cumsum``."""
-    out = np.empty(x.shape, x.dtype)
+    out = empty(x.shape, x.dtype, x)
     back = (slice(None),) * (axis % x.ndim) + (slice(None, None, -1),)
     np.add.accumulate(x[back], axis, None, out[back])
     return out
@@ -142,7 +143,7 @@ def _pull_products(x: Any, y: Any, total: Any) -> Any:
     """The gradient x of ``total = cumprod(y)`` pulled back to y, along the last axis: Σ_{i≥j} xᵢ Π_{k≤i, k≠j} yₖ."""
     if y.dtype.char in _SAFE and y.size and y.ndim:
         low, high = _SAFE[y.dtype.char]
-        if _divisible(y, low, high) and np.logical_and.reduce(np.isfinite(total), None):
+        if assured(_divisible, y, low, high) and assured(np.all, np.isfinite(total)):
             out = x * total
             back = out[..., ::-1]
             np.add.accumulate(back, -1, None, back)  # in place: memory costs more than the sums

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinytensor.ops.indexing import getitem, plain_index, scatter, setitem
 from tinytensor.ops.shape import as_tensor, axes_of
-from tinytensor.primitive import TensorBase, asarray, composite, primitive, wrap
+from tinytensor.primitive import TensorBase, asarray, composite, empty, primitive, traced, wrap, zeros
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -47,7 +47,7 @@ def _sorting(x: Any, out: Any, axis: int | None) -> Any:
         a, axis = a.reshape(-1), -1
     if a.size >= _MANY:
         rows = np.moveaxis(s, axis, -1)
-        if (rows[..., 1:] > rows[..., :-1]).all():
+        if not traced(rows) and (rows[..., 1:] > rows[..., :-1]).all():
             return np.argsort(a, axis)
     return np.argsort(a, axis, kind="stable")
 
@@ -63,7 +63,7 @@ def _permuted(x: Any, order: Any, axis: int | None) -> Any:
 @primitive(x=lambda g, order, axis: _permuted(g, order, axis))
 def _unpermuted(x: Any, order: Any, axis: int | None, shape: tuple[int, ...]) -> Any:
     """Elements back where they came from: the inverse of a permutation, and its transpose."""
-    out = np.empty(x.shape, x.dtype)
+    out = empty(x.shape, x.dtype, x if traced(x) else order)
     if x.ndim == 1:
         out[order] = x
     else:
@@ -352,7 +352,7 @@ def _unwindowed(x: Any, window_shape: Any, axis: Any, shape: tuple[int, ...]) ->
     lengths, axes = _windows(window_shape, axis, len(shape))
     for a, length in zip(reversed(axes), reversed(lengths), strict=True):
         count = x.shape[a]
-        out = np.zeros((*x.shape[:a], count + length - 1, *x.shape[a + 1 : -1]), x.dtype)
+        out = zeros((*x.shape[:a], count + length - 1, *x.shape[a + 1 : -1]), x.dtype, x)
         before = (slice(None),) * a
         if length <= count:
             for k in range(length):

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from tinytensor.graph import assured
 from tinytensor.ops.axes import axes_of
 from tinytensor.ops.indexing import scatter
-from tinytensor.primitive import DISPATCH, TensorBase, asarray, composite, has_tensors, primitive
+from tinytensor.primitive import DISPATCH, TensorBase, asarray, composite, empty, has_tensors, primitive, zeros
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -32,7 +33,7 @@ def _diff_transposed(x: Any, n: int, axis: int, length: int) -> Any:
     if n >= length:  # the differences are empty
         return np.zeros((*x.shape[:axis], length, *x.shape[axis + 1 :]), x.dtype)
     for _ in range(n):
-        out = np.empty((*x.shape[:axis], x.shape[axis] + 1, *x.shape[axis + 1 :]), x.dtype)
+        out = empty((*x.shape[:axis], x.shape[axis] + 1, *x.shape[axis + 1 :]), x.dtype, x)
         rows, made = x.swapaxes(0, axis), out.swapaxes(0, axis)
         made[0], made[-1] = -rows[0], rows[-1]
         np.subtract(rows[:-1], rows[1:], made[1:-1])
@@ -139,7 +140,7 @@ def _weighted(x: Any, steps: Any, axis: int, edge_order: int) -> Any:
 @primitive(x=lambda g, steps, axis, edge_order: _derivative(g, steps, axis, edge_order))
 def _derivative_transposed(x: Any, steps: Any, axis: int, edge_order: int) -> Any:
     first, inner, last = _stencils(steps, edge_order)
-    n, out = x.shape[axis], np.zeros(x.shape, x.dtype)
+    n, out = x.shape[axis], zeros(x.shape, x.dtype, x)
     rows, sums = x.swapaxes(0, axis), out.swapaxes(0, axis)
     inside = rows[1:-1]
     for i, w in enumerate(inner):
@@ -157,12 +158,16 @@ def _derivative(x: Any, steps: Any, axis: int, edge_order: int) -> Any:
     if edge_order == 2 or np.ndim(steps) or x.dtype.kind != "f":
         points = steps if np.ndim(steps) == 0 else np.concatenate([[0.0], np.cumsum(steps)])
         return np.gradient(x, points, axis=axis, edge_order=edge_order)
-    out = np.empty(x.shape, x.dtype)
+    out = empty(x.shape, x.dtype, x)
     rows, made = x.swapaxes(0, axis), out.swapaxes(0, axis)
     np.subtract(rows[2:], rows[:-2], made[1:-1])
     made[1:-1] /= 2.0 * steps
     made[0], made[-1] = (rows[1] - rows[0]) / steps, (rows[-1] - rows[-2]) / steps
     return out
+
+
+def _uniform(steps: Any) -> bool:
+    return bool(np.all(steps == steps[0]))
 
 
 def _spacings(spacing: tuple[Any, ...], shape: Any, axes: tuple[int, ...]) -> list[Any]:
@@ -182,7 +187,7 @@ def _spacings(spacing: tuple[Any, ...], shape: Any, axes: tuple[int, ...]) -> li
             raise ValueError(f"gradient: axis {axis} has {shape[axis]} points, got coordinates of shape {np.shape(h)}")
         between = np.diff(h if hasattr(h, "dtype") else asarray(h))
         varies = isinstance(between, TensorBase) and between._node is not None
-        uniform = not varies and between.size and bool(np.all(between == between[0]))
+        uniform = not varies and between.size and assured(_uniform, getattr(between, "_data", between))
         steps.append(between[0] if uniform else between)
     return steps
 

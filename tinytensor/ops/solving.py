@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.graph import assured
 from tinytensor.ops.decompositions import adjoint, conj, svd
 from tinytensor.ops.elementwise import div0
-from tinytensor.primitive import TensorBase, asarray, composite, primitive, wrap
+from tinytensor.primitive import TensorBase, asarray, composite, primitive, traced, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -138,12 +139,18 @@ def lstsq(x: Operand, y: Operand, rcond: float | None = None) -> Any:
 
 def _inverse_or_none(x: Any) -> Any:
     """x⁻¹, if every matrix of the stack has one that can be trusted."""
+    if traced(x):
+        return np.linalg.inv(x) if assured(_has_inverse, x) else None
     try:
         inverse = np.linalg.inv(x)
     except np.linalg.LinAlgError:
         return None
     size = np.absolute(x).max((-2, -1), initial=0) * np.absolute(inverse).max((-2, -1), initial=0)
     return inverse if (size * size * np.finfo(x.dtype).eps < 1).all() else None
+
+
+def _has_inverse(x: Any) -> bool:
+    return _inverse_or_none(x) is not None
 
 
 def _others(s: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.graph import assured
 from tinytensor.ops import reductions
 from tinytensor.ops.elementwise import div0, mul0
 from tinytensor.ops.reductions import spread
@@ -87,7 +88,7 @@ def _tail_slope(x: Any, n: int, sign: int) -> Any:
 
 def _erfcx_rule(g: Any, x: Any, out: Any) -> Any:
     far = _far(x)
-    if not far.any():
+    if not assured(np.any, far):
         return g * (2 * x * out - _2_SQRTPI)
     near, away = np.where(far, 0, x), np.where(far, x, _FAR)
     return g * np.where(far, _tail_slope(away, 1, -1) * 0.5 * _2_SQRTPI, 2 * near * np.where(far, 0, out) - _2_SQRTPI)
@@ -96,7 +97,7 @@ def _erfcx_rule(g: Any, x: Any, out: Any) -> Any:
 def _dawsn_rule(g: Any, x: Any, out: Any) -> Any:
     left = _far(-x)
     far = _far(x) | left
-    if not far.any():
+    if not assured(np.any, far):
         return g * (1 - 2 * x * out)
     near, away = np.where(far, 0, x), np.where(far, np.where(left, -x, x), _FAR)
     return g * np.where(far, 0.5 * _tail_slope(away, 1, 1), 1 - 2 * near * np.where(far, 0, out))
@@ -167,7 +168,7 @@ def _density(x: Any) -> Any:
 def _inverse_mills_rule(g: Any, x: Any, out: Any) -> Any:
     """−out (x + out), and where x and out cancel, out f′(y)/(√2 f(y)) with f = erfcx, y = −x/√2."""
     far = _far(-_SQRT1_2 * x)
-    if not far.any():
+    if not assured(np.any, far):
         return -g * out * (x + out)
     y = np.where(far, -_SQRT1_2 * x, _FAR)
     return g * out * np.where(far, _SQRT1_2 / 2 * _2_SQRTPI * _tail_slope(y, 1, -1) / sc.erfcx(y), -x - out)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.graph import assured
 from tinytensor.ops.axes import axes_of
 from tinytensor.ops.methods import bincount
 from tinytensor.ops.reductions import max, mean, min
@@ -79,17 +80,17 @@ def _shares(x: Any, q: Any, axis: Any, method: str, weights: Any, skip: bool) ->
         found = np.quantile(x, q, axis, method=method, weights=weights)
         out = _equal_share(flat, found[..., None])
     else:
-        n = np.asarray(flat.shape[-1] - np.add.reduce(bad, -1, dtype=int) if skip else flat.shape[-1])
+        n = asarray(flat.shape[-1] - np.add.reduce(bad, -1, dtype=int) if skip else flat.shape[-1])
         rank = _ranks(n, q, method)
         low = np.floor(rank).astype(int)
         part = (rank - low).astype(x.dtype)
         part = part if skip else part.reshape((-1,) + (1,) * flat.ndim)
-        if part.any():
+        if assured(np.any, part):
             one, other = _sorted_at(flat, [low, np.minimum(low + 1, flat.shape[-1] - 1)], skip)
             out = (1 - part) * _equal_share(flat, one) + part * _equal_share(flat, other)
         else:
             out = _equal_share(flat, _sorted_at(flat, [low], skip)[0])
-    if not skip and bad.any():  # the value is NaN and comes from there
+    if not skip and assured(np.any, bad):  # the value is NaN and comes from there
         out = np.where(bad.any(-1, keepdims=True), _equal_share(bad, True), out)
     return out.astype(x.dtype)
 
@@ -218,6 +219,10 @@ def _weights_for(x: Any, weights: Any, axis: Any) -> Any:
     return ordered.reshape([n if a in axes else 1 for a, n in enumerate(x.shape)])
 
 
+def _any_zero(x: Any) -> bool:
+    return bool(np.any(x == 0))
+
+
 @composite(np.average)
 def average(
     x: Operand, axis: Axis = None, weights: Operand | None = None, returned: bool = False, keepdims: bool = False
@@ -243,7 +248,7 @@ def average(
     dtype = np.result_type(array.dtype, w.dtype, *([float] if array.dtype.kind in "iub" else []))
     w = w if w.dtype == dtype else w.astype(dtype)
     total = w.sum(axis, keepdims=keepdims)
-    if np.any(_values(total) == 0):
+    if assured(_any_zero, _values(total)):
         raise ZeroDivisionError("average: the weights sum to zero, so the average cannot be normalized")
     out = (array * w).sum(axis, keepdims=keepdims) / total
     if not returned:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor.ops.elementwise import div0, widened
-from tinytensor.primitive import TensorBase, asarray, primitive
+from tinytensor.primitive import TensorBase, asarray, primitive, traced, writable
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -290,6 +290,8 @@ def _sinc_series(u: Any, n: int) -> Any:
 def _mended(s: Any, u: Any, n: int) -> Any:
     """The n-th derivative s of sin(u)/u with its series put in near 0, where the formulas cancel."""
     near = np.absolute(u) < (0.5 if n == 1 else n + 1)
+    if traced(near):
+        return np.where(near, _sinc_series(u, n), s) * np.pi**n
     if near.any():
         s = asarray(s)
         s[near] = _sinc_series(u[near], n)
@@ -299,7 +301,7 @@ def _mended(s: Any, u: Any, n: int) -> Any:
 @primitive(elementwise=True, x=lambda g, x, n: g * _sinc_derivative(x, n + 1))
 def _sinc_derivative(x: Any, n: int) -> Any:
     """The n-th derivative of sinc, by u s⁽ⁿ⁾ + n s⁽ⁿ⁻¹⁾ = sin⁽ⁿ⁾ u with u = πx."""
-    u = np.asarray(np.pi * x)
+    u = asarray(np.pi * x)
     waves = np.sin(u), np.cos(u)
     s = waves[0] / u
     for k in range(1, n + 1):
@@ -310,7 +312,7 @@ def _sinc_derivative(x: Any, n: int) -> Any:
 def _sinc_rule(g: Any, x: Any, out: Any) -> Any:
     if isinstance(x, TensorBase):
         return g * _sinc_derivative(x, 1)
-    u = np.asarray(np.pi * x)
+    u = asarray(np.pi * x)
     return g * _mended((np.cos(u) - out) / u, u, 1)
 
 
@@ -416,7 +418,7 @@ def sigmoid(x: Operand) -> Tensor:
         return 1 / (1 + np.exp(-x))
     if x.dtype.kind != "f":
         x = x.astype(float)
-    e: Any = np.asarray(np.absolute(x))  # everything in this memory: e^-|x|
+    e: Any = writable(np.absolute(x))  # everything in this memory: e^-|x|
     np.exp(np.negative(e, e), e)
     below = e + 1
     np.maximum(e, x >= 0, out=e, casting="unsafe")  # 1 for x ≥ 0

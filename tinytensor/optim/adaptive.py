@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.optim.optimizer import Optimizer, _number
+from tinytensor.optim.checks import number
+from tinytensor.optim.optimizer import Optimizer
 from tinytensor.optim.work import plain
 from tinytensor.tensor import Tensor
 
@@ -52,7 +53,7 @@ class RMSprop(Optimizer):
 
     def _check(self, options: Mapping[str, Any]) -> None:
         super()._check(options)
-        if not 0 <= _number("RMSprop", "alpha", options["alpha"]) <= 1:
+        if not 0 <= number("RMSprop", "alpha", options["alpha"]) <= 1:
             raise ValueError(f"RMSprop: alpha must lie in [0, 1], got {options['alpha']}")
 
     def buffers(self, group: Mapping[str, Any]) -> tuple[str, ...]:
@@ -176,7 +177,7 @@ class Adadelta(Optimizer):
 
     def _check(self, options: Mapping[str, Any]) -> None:
         super()._check(options)
-        if not 0 <= _number("Adadelta", "rho", options["rho"]) <= 1:
+        if not 0 <= number("Adadelta", "rho", options["rho"]) <= 1:
             raise ValueError(f"Adadelta: rho must lie in [0, 1], got {options['rho']}")
 
     def buffers(self, group: Mapping[str, Any]) -> tuple[str, ...]:

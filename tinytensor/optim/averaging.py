@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor.inplace import updating
-from tinytensor.optim.optimizer import _number
+from tinytensor.optim.checks import number
 
 if TYPE_CHECKING:
     from tinytensor.nn.module import Module
@@ -40,7 +40,7 @@ class EMA:
 
     def __init__(self, model: Module, decay: float = 0.999, use_buffers: bool = False) -> None:
         _named(model, "EMA")
-        if not 0 <= _number("EMA", "decay", decay) <= 1:
+        if not 0 <= number("EMA", "decay", decay) <= 1:
             raise ValueError(f"EMA: decay must lie in [0, 1], got {decay}")
         self.model, self.decay, self.use_buffers, self.n_averaged = model, decay, use_buffers, 0
         self.averages = {name: np.array(tensor._data) for name, tensor in self._tensors()}

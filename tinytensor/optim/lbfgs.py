@@ -10,7 +10,8 @@ import numpy as np
 
 from tinytensor.graph import enable_grad, no_grad
 from tinytensor.inplace import updating
-from tinytensor.optim.optimizer import Optimizer, _number
+from tinytensor.optim.checks import number
+from tinytensor.optim.optimizer import Optimizer
 from tinytensor.tensor import Tensor
 
 __all__ = ["LBFGS"]
@@ -68,7 +69,7 @@ class LBFGS(Optimizer):
             if type(options[key]) is not int or options[key] < 1:
                 raise ValueError(f"LBFGS: {key} must be a positive integer, got {options[key]!r}")
         for key in ("tolerance_grad", "tolerance_change"):
-            _number("LBFGS", key, options[key])
+            number("LBFGS", key, options[key])
         if options["line_search_fn"] not in (None, "strong_wolfe"):
             raise ValueError(f"LBFGS: line_search_fn is 'strong_wolfe' or None, got {options['line_search_fn']!r}")
 

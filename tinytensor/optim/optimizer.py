@@ -16,8 +16,9 @@ import numpy as np
 from tinytensor.graph import _IGNORED as _QUIET
 from tinytensor.graph import _errors, enable_grad, forget, note_write, tracing
 from tinytensor.inplace import _is_held as is_held
+from tinytensor.optim.checks import as_json, is_state, number
 from tinytensor.optim.together import FEWEST, MOST, Small, Together
-from tinytensor.optim.work import directed, parts, whole
+from tinytensor.optim.work import BLOCK, directed, parts, whole
 from tinytensor.tensor import Tensor
 
 __all__ = ["Optimizer"]
@@ -123,7 +124,7 @@ class Optimizer:
         name = type(self).__name__
         for key in _POSITIVE:
             least = -1e-9 if key == "lr" else 0.0  # a schedule that ends at 0 may miss it by rounding
-            if key in options and not _number(name, key, options[key]) >= least:
+            if key in options and not number(name, key, options[key]) >= least:
                 raise ValueError(f"{name}: {key} must not be negative, got {options[key]}")
         if "betas" in options:
             try:
@@ -229,8 +230,9 @@ class Optimizer:
                 self.state.update(todo.made)
                 if todo.counted:
                     self._count(todo.counted)
-                if todo.work:
-                    self.update(group, directed(group, chain.from_iterable(todo.work)))
+                if todo.work[0] or todo.work[1:]:
+                    alone, *joined = todo.work
+                    self.update(group, directed(group, chain(alone, *joined) if joined else alone))
         finally:
             _errors.reset(quiet)
         self._stepped = True
@@ -243,9 +245,11 @@ class Optimizer:
             self._check(group)
             self._checked[index:] = [options]  # asked again when they change
         names, counts, states, tick = self.buffers(group), self.counts, self.state, self._tick
-        most, split = (MOST if names else MOST >> 3, parts) if self.elementwise else (0, whole)
+        many = len(group["params"]) * (1 + 2 * len(names)) > FEWEST
+        most, split = ((MOST if counts else MOST >> 3) * many, parts) if self.elementwise else (0, whole)
         kept: Any = itemgetter(*names) if len(names) > 1 else lambda state: [state[name] for name in names]
-        todo = _Todo([], [], [], [])
+        alone: list[Any] = []
+        todo = _Todo([alone], [], [], [])
         small: dict[str, list[Small]] = {}
         state: dict[str, Any] = {}
         buffers: Any = ()
@@ -272,13 +276,15 @@ class Optimizer:
                     todo.counted.append((state, t))
             if not held and 0 < data.size <= most and flags.c_contiguous and data.dtype is g.dtype:
                 small.setdefault(data.dtype.char, []).append((p, g, t, state))
+            elif data.ndim and data.size <= BLOCK and data.dtype.kind == "f":
+                alone.append((data, g, t, *buffers))
             else:
-                todo.work.append(split((data, g, t, *buffers)))
+                alone.extend(split((data, g, t, *buffers)))
         for kind, members in small.items():
             if len(members) * (1 + 2 * len(names)) > FEWEST and kind in "efdg":
                 todo.work.append(self._joined(index, kind, names, members))
             else:
-                todo.work.extend(split((p._data, g, t, *[state[n] for n in names])) for p, g, t, state in members)
+                alone.extend(i for p, g, t, m in members for i in split((p._data, g, t, *[m[n] for n in names])))
         return todo
 
     def _joined(self, index: int, kind: str, names: tuple[str, ...], small: list[Small]) -> Iterable[Any]:
@@ -334,7 +340,7 @@ class Optimizer:
         """
         state, groups, index = {}, [], 0
         for group in self.param_groups:
-            options = {key: _plain(value) for key, value in group.items() if key != "params"}
+            options = {key: as_json(value) for key, value in group.items() if key != "params"}
             options["params"] = list(range(index, index + len(group["params"])))
             groups.append(options)
             for p in group["params"]:
@@ -352,7 +358,7 @@ class Optimizer:
         name = type(self).__name__
         if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
             raise TypeError(f'{name}: expected a state {{"state": ..., "param_groups": ...}}, got {state_dict!r:.60}')
-        if not _is_state(state_dict):
+        if not is_state(state_dict):
             raise TypeError(
                 f"{name}: this is no optimizer's state: expected groups with their params, and a dict for each parameter"
             )
@@ -422,31 +428,3 @@ class Optimizer:
             {k: v for k, v in g.items() if k != "params"} | {"params": len(g["params"])} for g in self.param_groups
         ]
         return f"{type(self).__name__}({', '.join(map(str, options))})"
-
-
-def _number(name: str, key: str, value: Any) -> Any:
-    """The value as a number; raises TypeError if it is none."""
-    if type(value) is float or type(value) is int:
-        return value
-    try:
-        if isinstance(value, (str, bytes)):
-            raise TypeError
-        return float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name}: {key} must be a number, got {value!r:.60}") from None
-
-
-def _plain(value: Any) -> Any:
-    """An option as JSON can hold it: a number for a NumPy number, or for a tensor or array of one."""
-    return value.item() if isinstance(value, (Tensor, np.ndarray, np.generic)) else value
-
-
-def _is_state(saved: Mapping[str, Any]) -> bool:
-    """Whether something has the structure of an optimizer's state."""
-    groups, state = saved["param_groups"], saved["state"]
-    if not isinstance(groups, (list, tuple)) or not isinstance(state, Mapping):
-        return False
-    sound = all(isinstance(g, Mapping) and isinstance(g.get("params"), (list, tuple)) for g in groups)
-    numbers = [k for g in groups for k in g["params"]] if sound else []
-    sound = sound and all(str(k).isdecimal() for k in numbers)
-    return sound and all(isinstance(entry, Mapping) for entry in state.values())

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tinytensor.optim.optimizer import Optimizer, _number
+from tinytensor.optim.checks import number
+from tinytensor.optim.optimizer import Optimizer
 from tinytensor.optim.work import plain
 
 __all__ = ["SGD"]
@@ -48,7 +49,7 @@ class SGD(Optimizer):
 
     def _check(self, options: Mapping[str, Any]) -> None:
         super()._check(options)
-        _number("SGD", "dampening", options["dampening"])
+        number("SGD", "dampening", options["dampening"])
         if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
             raise ValueError("SGD: Nesterov momentum needs a momentum and zero dampening")
 

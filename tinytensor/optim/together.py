@@ -17,8 +17,8 @@ import numpy as np
 
 __all__ = ["FEWEST", "MOST", "Small", "Together"]
 
-#: Elements up to which a parameter's own calls cost more than one more pass over its gradient; an eighth of it where the
-#: formula has no buffers, and so few passes.
+#: Elements up to which a parameter's own calls cost more than one more pass over its gradient; for SGD, which makes few
+#: passes, an eighth of it.
 MOST = 1 << 13
 #: Calls, about one for a parameter and two for each of its buffers, from which gathering costs less.
 FEWEST = 12

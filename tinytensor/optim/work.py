@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["directed", "parts", "plain", "whole"]
+__all__ = ["BLOCK", "directed", "parts", "plain", "whole"]
 
 #: Larger parameters are updated a block of rows at a time: temporaries stay small, and in the processor's cache.
-_BLOCK = 1 << 17
+BLOCK = 1 << 17
 
 
 def directed(group: Mapping[str, Any], work: Iterable[Any]) -> Iterable[Any]:
@@ -48,9 +48,9 @@ def parts(item: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
         yield from parts((data.imag, g.imag, t, *[b.imag for b in buffers]))
     elif data.ndim == 0:
         yield data[None], g[None], t, *[b[None] for b in buffers]
-    elif data.size <= _BLOCK:
+    elif data.size <= BLOCK:
         yield item
     else:
-        rows = max(1, _BLOCK * len(data) // data.size)
+        rows = max(1, BLOCK * len(data) // data.size)
         for k in range(0, len(data), rows):
             yield data[k : k + rows], g[k : k + rows], t, *[b[k : k + rows] for b in buffers]

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from tinytensor.inplace import updating
-from tinytensor.optim.optimizer import Optimizer, _number
+from tinytensor.optim import checks
+from tinytensor.optim.optimizer import Optimizer
 from tinytensor.tensor import Tensor
 
 __all__ = ["LRScheduler", "cosine", "inside", "number", "positive", "set_rate"]
@@ -172,7 +173,7 @@ def cosine(start: float, end: float, part: float) -> float:
 
 def number(scheduler: Any, name: str, value: Any) -> float:
     """``value``, if it is a number."""
-    return float(_number(type(scheduler).__name__, name, value))
+    return float(checks.number(type(scheduler).__name__, name, value))
 
 
 def positive(scheduler: Any, name: str, value: Any, least: int = 1) -> int:

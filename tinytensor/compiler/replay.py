@@ -1,0 +1,169 @@
+"""A plan bound to memory: the function that replays it, and the questions that it asks first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tinytensor import graph
+from tinytensor.compiler.code import Code
+from tinytensor.compiler.plan import Plan
+from tinytensor.compiler.program import Array, Number, mapped, numbers
+from tinytensor.compiler.trace import same
+from tinytensor.primitive import wrap
+
+__all__ = ["OTHER", "STALE", "Replay"]
+
+#: What a replay returns that is for another plan: something that decided when this one was traced is different now.
+OTHER = type("Other", (), {})()
+#: What it returns if a tensor holds another array than the one that its memory was bound to.
+STALE = type("Stale", (), {})()
+
+
+def _tensor(array: Any) -> Any:
+    return wrap(array, None)
+
+
+class Replay:
+    """``run(*leaves)`` makes the calls of a plan; it returns their result, or ``OTHER`` or ``STALE`` before any effect."""
+
+    def __init__(self, name: str, plan: Plan, code: Code) -> None:
+        self.plan, self.code = plan, code
+        self.fixed: dict[str, Any] = {
+            "OTHER": OTHER, "STALE": STALE, "tensor": _tensor, "errors_set": graph._errors.set,
+            "errors_reset": graph._errors.reset, "IGNORED": graph._IGNORED,
+        }  # fmt: skip
+        self.held: list[tuple[str, Any, Array]] = []
+        lines = [*self._questions(), *self._numbers(), *self._calls(), *self._effects()]
+        lines.append(f"return {code.text(plan.out)}")
+        self.text = f"def run({', '.join(code.arguments)}):\n" + "\n".join("    " + line for line in lines) + "\n"
+        self.namespace: dict[str, Any] = {}
+        exec(compile(self.text, f"<compiled {name}>", "exec"), self.namespace)  # our own text, of numbers and names
+        self.run: Callable[..., Any] = self.namespace["run"]
+        self.bind()
+
+    # ------------------------------------------------------------------------------------------------------------ memory
+
+    def bind(self) -> bool:
+        """Give every name that is made once its array; False if a tensor's array no longer has its layout."""
+        values = self._outer()
+        if values is None:
+            return False
+        self.values = values
+        plan, code, space = self.plan, self.code, self.namespace
+        blocks = [np.empty(n, np.uint8) for n in plan.blocks]
+        for call in plan.calls:
+            out = call.out
+            if type(out) is Array and out.memory in plan.static and call.kind != "view" and out not in values:
+                values[out] = np.ndarray(out.shape, out.dtype, blocks[plan.block_of[out.memory]], 0, out.strides)
+            if call.kind == "view" and all(code.static(a) for a in call.results()):
+                _look(call, values)
+        space.update(code.functions)
+        space.update(code.constants)
+        space.update(self.fixed)
+        space.update({code.name(a): value for a, value in values.items() if a in code.named and code.static(a)})
+        space.update({name: values[array] for name, _, array in self.held})
+        return True
+
+    def _outer(self) -> dict[Array, Any] | None:
+        """The arrays that were there before."""
+        trace = self.plan.trace
+        values: dict[Array, Any] = {a: a.value for a in trace.arrays if a.call is None and a.value is not None}
+        for t, _, array in trace.states.values():
+            held = t._data
+            if held.shape != array.shape or held.dtype != array.dtype or held.strides != array.strides:
+                return None
+            values[array] = held
+        return values
+
+    # ------------------------------------------------------------------------------------------------------------- lines
+
+    def _questions(self) -> Iterator[str]:
+        """Whether everything that decided is as it was."""
+        plan, code, trace = self.plan, self.code, self.plan.trace
+        for t, _, array in trace.states.values():
+            holder = code.constant(t, f"tensor_{array.name or 'state'}")
+            if array.memory in plan.dynamic:
+                name = code.name(array)
+                self.fixed[f"{name}_layout"] = (array.shape, array.dtype, array.strides)
+                yield f"{name} = {holder}._data"
+                yield f"if ({name}.shape, {name}.dtype, {name}.strides) != {name}_layout: return STALE"
+            else:
+                held = code.fresh(f"held_{array.name or 'state'}")
+                self.held.append((held, t, array))
+                yield f"if {holder}._data is not {held}: return STALE"
+        for t, node in trace.nodes.values():
+            yield f"if {code.constant(t, 'tensor')}._node is not {code.constant(node, 'node') if node else None}: return OTHER"
+        for node, before in trace.grads_before.values():
+            if before is None or before is False:
+                yield f"if {code.constant(node, 'node')}.grad is not {before}: return OTHER"
+            else:
+                yield f"if {code.constant(node, 'node')}.grad is not {code.constant(before, 'gradient')}: return OTHER"
+        for thing, attribute, value in trace.guards.values():
+            differs = "is not" if value is None or type(value) is bool else "!="
+            yield f"if {code.constant(thing, type(thing).__name__.lower())}.{attribute} {differs} {code.text(value)}: return OTHER"
+        for container, length in trace.lengths.values():
+            yield f"if len({code.constant(container, 'params')}) != {length}: return OTHER"
+        for container, key, array in trace.entries.values():
+            held = code.fresh(f"held_{key}")
+            self.fixed[held] = array
+            yield f"if {code.constant(container, 'options')}[{key!r}] is not {held}: return OTHER"
+        for generator, holder, _ in trace.generators.values():
+            yield f"{code.generator(generator)} = {code.constant(holder, 'generator')}.numpy"
+
+    def _numbers(self) -> Iterator[str]:
+        """Numbers first; then the answers that they must give."""
+        code = self.code
+        yield from code.number_lines(self.wanted(decisions=True))
+        for n, how, answer in dict.fromkeys(self.plan.decisions):
+            asked = code.name(n) if how is same else f"{code.function(how)}({code.name(n)})"
+            yield f"if {asked} != {code.text(answer)}: return OTHER"
+
+    def wanted(self, decisions: bool) -> set[Number]:
+        """The numbers that the calls, what is returned and written, and the questions need."""
+        plan = self.plan
+        wanted: set[Number] = set(numbers([[n, answer] for n, _, answer in plan.decisions])) if decisions else set()
+        for call in plan.calls:
+            wanted.update(numbers([call.args, call.kwargs]))
+        wanted.update(numbers([plan.out, [v for _, _, v in plan.trace.cell_writes.values()], plan.trace.last]))
+        for n in reversed(plan.numbers):
+            if n in wanted:
+                wanted.update(x for x in n.inputs if type(x) is Number)
+        return wanted
+
+    def _calls(self) -> Iterator[str]:
+        quiet = False
+        for line, call in self.code.body:
+            if call.quiet != quiet:
+                quiet = call.quiet
+                yield "token = errors_set(IGNORED)" if quiet else "errors_reset(token)"
+            yield line
+        if quiet:
+            yield "errors_reset(token)"
+
+    def _effects(self) -> Iterator[str]:
+        """What is written beside arrays, after everything that can raise."""
+        plan, code = self.plan, self.code
+        for t, value in plan.rebound:
+            yield f"{code.constant(t, 'tensor')}._data = {code.text(value)}"
+        for node, value in plan.grads:
+            yield f"{code.constant(node, 'node')}.grad = {code.text(value)}"
+        for container, key, value in plan.trace.cell_writes.values():
+            yield f"{code.constant(container, 'options')}[{key!r}] = {code.text(value)}"
+        for function, args in plan.trace.last:
+            yield f"{code.constant(function, 'afterwards')}({', '.join(map(code.text, args))})"
+
+
+def _look(call: Any, values: dict[Array, Any]) -> None:
+    """Make a view of memory that is there."""
+
+    def known(x: Any) -> Any:
+        return values[x] if type(x) is Array else x
+
+    made = call.function(*mapped(call.args, known), **mapped(call.kwargs, known))
+    for a, value in zip(call.results(), made if type(made) in (list, tuple) else [made], strict=True):
+        if a.memory.kind == "result" and not value.flags.writeable:
+            value.flags.writeable = True  # of np.diagonal, say: the memory is ours
+        values[a] = value

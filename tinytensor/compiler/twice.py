@@ -1,0 +1,67 @@
+"""Two traces of one call must be the same program: what differs came from outside, and would freeze."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinytensor.compiler.program import Array, Call, Number, arrays
+from tinytensor.compiler.stand_ins import Untraceable
+from tinytensor.compiler.trace import Trace
+
+__all__ = ["check_same"]
+
+
+def check_same(first: Trace, second: Trace) -> None:
+    """Raise Untraceable if the traces differ, in a call, in a constant, or in how many there are."""
+    if len(first.calls) != len(second.calls):
+        raise _changed(f"{len(first.calls)} calls of NumPy, then {len(second.calls)}")
+    for a, b in zip(first.calls, second.calls, strict=True):
+        if a.function != b.function and a.name() != b.name():
+            raise _changed(f"{a.name()}, then {b.name()}", a)
+        if not _equal([a.args, a.kwargs], [b.args, b.kwargs]):
+            raise _changed("a constant of another value, or another array", a)
+    for a, b in zip(_constants(first), _constants(second), strict=False):
+        if a.value is not b.value and not _same_bytes(a.value, b.value):
+            raise _changed(f"a constant array of shape {a.shape} with other values")
+
+
+def _constants(trace: Trace) -> list[Array]:
+    return [a for a in trace.arrays if a.memory.kind == "constant" and a.call is None]
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, Array) and isinstance(b, Array):
+        return (a.number, a.shape, a.dtype, a.strides) == (b.number, b.shape, b.dtype, b.strides)
+    if isinstance(a, Number) and isinstance(b, Number):
+        return a.number == b.number
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_equal(a[k], b[k]) for k in a)
+    if isinstance(a, slice):
+        return _equal((a.start, a.stop, a.step), (b.start, b.stop, b.step))
+    if isinstance(a, float):
+        return a == b or (a != a and b != b)
+    if isinstance(a, (int, str, bytes, bool, np.generic, np.dtype)):
+        return bool(a == b)
+    return True
+
+
+def _same_bytes(a: Any, b: Any) -> bool:
+    return bool(a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes())
+
+
+def _changed(what: str, call: Call | None = None) -> Untraceable:
+    where = "" if call is None else f" in call {call.number} ({call.label or call.name()})"
+    return Untraceable(
+        f"tt.compile: two runs of the function differ{where}: {what}. Something that is not an argument changes from call to "
+        "call (time, NumPy's own random numbers, a counter in Python) and would be frozen; pass it as an argument, keep it in "
+        "a tensor, or draw with tt.rng()."
+    )
+
+
+del arrays

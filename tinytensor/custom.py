@@ -10,7 +10,7 @@ import numpy as np
 
 from tinytensor import graph
 from tinytensor.graph import Node, fresh, recording, set_grad_enabled
-from tinytensor.primitive import TensorBase, _parts, wrap
+from tinytensor.primitive import TensorBase, _parts, asarray, wrap
 from tinytensor.tape import Bare, array_of, base, fresh_variable
 from tinytensor.transforms import stop_gradient
 from tinytensor.trees import flatten, map_leaves, paths, rebuild, same_structure, skeleton
@@ -137,7 +137,7 @@ class _Call(Bare):
         cotangents = []
         for part, (shape, dtype), with_levels in zip(g, self.shapes, self.outer, strict=True):
             part = np.zeros(shape, dtype) if part is None else part
-            part = part if isinstance(part, TensorBase) else wrap(np.asarray(part), None)
+            part = part if isinstance(part, TensorBase) else wrap(asarray(part), None)
             cotangents.append(with_levels(part) if with_levels is not None else part)
         fixed = [self.args[n % len(self.args)] for n in self.spec.fixed]
         found = self.spec.bwd(*fixed, saved[0], rebuild(self.rebuilt, cotangents))  # type: ignore[misc]
@@ -167,4 +167,4 @@ class _Call(Bare):
         value = base(gradient)
         if isinstance(value, TensorBase):
             return value if value._node is not None else value._data
-        return np.asarray(value, inner.dtype)
+        return asarray(value, inner.dtype)

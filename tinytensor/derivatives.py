@@ -197,7 +197,7 @@ class _Blocks:
             if not self.recorded:
                 part = wrap(part._data, None)
         elif isinstance(x, TensorBase) or nested or self.recorded:
-            part = wrap(np.array(part), None)
+            part = wrap(asarray(part).copy(), None)
         if nested:
             return stand_in._with(part)
         if isinstance(x, TensorBase) or self.recorded:

@@ -14,7 +14,7 @@ import numpy as np
 
 from tinytensor import graph
 from tinytensor.graph import Node, recording, set_grad_enabled, settled
-from tinytensor.primitive import TensorBase, wrap
+from tinytensor.primitive import TensorBase, asarray, wrap
 from tinytensor.tape import Inputs, Tape, array_of, fresh_variable, handed_out, results
 from tinytensor.transforms import _requires_grad, _with_aux, fitted, grad, vjp
 from tinytensor.trees import map_leaves, paths, rebuild, same_structure, skeleton
@@ -178,10 +178,10 @@ class _Recorded:
             if t is None:
                 t = np.zeros(array.shape, array.dtype)
             if with_levels is not None:
-                t = with_levels(t if isinstance(t, TensorBase) else wrap(np.array(t), None))
+                t = with_levels(t if isinstance(t, TensorBase) else wrap(asarray(t).copy(), None))
             elif not isinstance(t, TensorBase):
                 plain = self.plain and not recorded
-                t = np.array(t)[()] if plain else wrap(np.array(t), None)
+                t = asarray(t).copy()[()] if plain else wrap(asarray(t).copy(), None)
             made.append(t)
         return rebuild(self.containers, made)
 

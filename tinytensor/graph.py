@@ -295,8 +295,8 @@ def walk(
     place. With ``create_graph`` the saved arrays are handed to the rules as tensors, so that the rules, which are
     plain NumPy, record the gradient's own graph. ``needed`` limits the work to these nodes.
     """
-    watcher = watching()
-    carry_ = carry if watcher is None else watcher.carry
+    guard = watching() or tracing()
+    carry_ = carry if guard is None else guard.carry
     token = _recording.set(create_graph)  # not the context managers: a microsecond of every step
     quiet = _errors.set(_IGNORED)
     try:

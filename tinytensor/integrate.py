@@ -10,7 +10,7 @@ import numpy as np
 from tinytensor.graph import recording, set_grad_enabled
 from tinytensor.ops.building import array
 from tinytensor.ops.signals import trapezoid
-from tinytensor.primitive import TensorBase, primitive
+from tinytensor.primitive import TensorBase, asarray, primitive
 from tinytensor.transforms import vjp
 from tinytensor.trees import flatten, rebuild
 
@@ -161,7 +161,7 @@ def odeint(func: Callable[..., Any], y0: Operand, t: Operand, args: tuple[Any, .
         )
     variable = [_has_node(x) and recording() for x in leaves]
     equation = Equation(given, args, variable, options)
-    y0, t = (x if isinstance(x, TensorBase) else np.asarray(x, float) for x in (y0, t))
+    y0, t = (x if isinstance(x, TensorBase) else asarray(x, float) for x in (y0, t))
     y0 = np.reshape(y0, 1) if np.ndim(y0) == 0 else y0
     variables = [x.astype(float) for x, v in zip(leaves, variable, strict=True) if v]  # or rounding stops the solver
     if recording() and y0.size and t.size:
@@ -175,6 +175,6 @@ def _plain_solution(func: Any, y0: Any, t: Any, args: Any, options: Any) -> Any:
     def slope(y: Any, t: Any, *rest: Any) -> Any:
         out = func(y, t, *rest)
         _refuse_outside(out)
-        return np.asarray(out)
+        return asarray(out)
 
     return _scipy().odeint(slope, y0, t, args, **options)

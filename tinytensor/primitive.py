@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 
-from tinytensor.graph import Node, fresh, recording
+from tinytensor.graph import Node, assured, fresh, recording
 from tinytensor.sharing import Family, kin, leak
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DISPATCH", "OPS", "Op", "TensorBase", "asarray", "cast", "composite", "contiguous", "empty", "has_tensors",
-    "operand", "primitive", "sum_to", "traced", "writable", "zeros",
+    "operand", "primitive", "settled", "sum_to", "traced", "writable", "zeros",
 ]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -42,9 +42,11 @@ _new = object.__new__
 _ndarray = np.ndarray
 
 
-def asarray(x: Any) -> Any:
-    """``np.asarray(x)``; what is an array already, or stands for one in a traced program, is itself."""
-    return x if x.__class__ is _ndarray else np.asarray(x)
+def asarray(x: Any, dtype: Any = None) -> Any:
+    """``np.asarray(x, dtype)``; what is such an array already, or stands for one in a traced program, is itself."""
+    if x.__class__ is _ndarray:
+        return x if dtype is None or x.dtype == dtype else x.astype(dtype)
+    return np.asarray(x, dtype)
 
 
 def contiguous(x: Any) -> Any:
@@ -72,6 +74,18 @@ def writable(x: Any) -> Any:
 def traced(x: Any) -> bool:
     """Whether x stands for an array in a traced program, which does not choose by its values."""
     return type(x) is not _ndarray and x.__class__ is _ndarray
+
+
+def _alike(x: Any, shape: tuple[int, ...], dtype: Any) -> bool:
+    return bool(x.shape == shape and x.dtype == dtype)
+
+
+def settled(out: Any) -> Any:
+    """``out``, whose shapes or dtypes depend on values: a traced program is right while they are what they are now."""
+    for x in out if isinstance(out, tuple) else (out,):
+        if traced(x):
+            assured(_alike, x, x.shape, x.dtype)
+    return out
 
 
 _asarray = asarray

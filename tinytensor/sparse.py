@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor.ops.indexing import scatter
-from tinytensor.primitive import TensorBase, has_tensors, primitive
+from tinytensor.primitive import TensorBase, asarray, has_tensors, primitive, traced
 from tinytensor.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -102,8 +102,9 @@ class csr_array:
             data, indices, indptr, shape = arg.data, arg.indices, arg.indptr, arg.shape
         elif isinstance(arg, (tuple, list)) and len(arg) == 3:
             data, indices, indptr = arg
-            values = data._data if isinstance(data, TensorBase) else np.asarray(data)
-            checked = sp.csr_array((values, _places(indices), _places(indptr)), shape=shape)  # SciPy checks it
+            values = data._data if isinstance(data, TensorBase) else asarray(data)
+            stored = np.zeros(values.shape, values.dtype) if traced(values) else values
+            checked = sp.csr_array((stored, _places(indices), _places(indptr)), shape=shape)  # SciPy checks it
             indices, indptr, shape = checked.indices, checked.indptr, checked.shape
             data = data if isinstance(data, TensorBase) else values
         else:

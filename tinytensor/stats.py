@@ -365,12 +365,12 @@ class _Dirichlet:
         return np.sum(gammaln(alpha)) - gammaln(np.sum(alpha))
 
 
-def _positive(x: Any) -> bool:
+def _all_positive(x: Any) -> bool:
     return bool((x > 0).all())
 
 
 def _check_alpha(alpha: Any) -> None:
-    if alpha.ndim != 1 or not alpha.size or not assured(_positive, alpha):
+    if alpha.ndim != 1 or not alpha.size or not assured(_all_positive, alpha):
         raise ValueError(f"dirichlet: expected a vector alpha of positive numbers, got {alpha}")
 
 

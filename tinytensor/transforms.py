@@ -248,7 +248,7 @@ def fitted(x: Any, shape: Any, full: Any, dtype: Any, op: str, name: str, record
         raise TypeError(f"{op}: {name} must be of {dtype}, got {kind}")
     if isinstance(x, TensorBase) and recorded:
         return x if kind == dtype else x.astype(dtype)  # type: ignore[attr-defined]
-    array = np.asarray(x._data if isinstance(x, TensorBase) else x, dtype)
+    array = asarray(x._data if isinstance(x, TensorBase) else x, dtype)
     if array.shape != full:
         array = np.broadcast_to(array, full)
     return wrap(array, None) if recorded else array

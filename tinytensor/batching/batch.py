@@ -15,7 +15,7 @@ import numpy as np
 from tinytensor.batching.standin import StandIn
 from tinytensor.ops import elementwise as el
 from tinytensor.ops import shape as shapes
-from tinytensor.primitive import Deferred, TensorBase, wrap
+from tinytensor.primitive import Deferred, TensorBase, asarray, wrap
 from tinytensor.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Level:
             return x
         if isinstance(x, Batched) and x._level.depth > self.depth:  # deeper levels are outermost
             return Batched(self.lift(x._inner), x._level)
-        t: Any = x if isinstance(x, TensorBase) else wrap(np.asarray(x), None)
+        t: Any = x if isinstance(x, TensorBase) else wrap(asarray(x), None)
         return Batched(shapes.broadcast_to(t, (self.size, *t.shape)), self)
 
 
@@ -128,7 +128,7 @@ class Batched(StandIn):
 
     def __getitem__(self, index: Any) -> Tensor:
         index = index if isinstance(index, tuple) else (index,)
-        arrays = [np.asarray(i, None if i else np.intp) if isinstance(i, list) else i for i in index]
+        arrays = [asarray(i, None if i else np.intp) if isinstance(i, list) else i for i in index]
         made: Tensor = _getitem(self, tuple(arrays))
         return made
 

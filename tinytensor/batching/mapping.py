@@ -11,7 +11,7 @@ import numpy as np
 from tinytensor.batching import rules as _rules  # noqa: F401  (it tells the primitives what to do with batches)
 from tinytensor.batching.batch import Batched, Level
 from tinytensor.ops import shape
-from tinytensor.primitive import TensorBase, wrap
+from tinytensor.primitive import TensorBase, asarray, wrap
 from tinytensor.tape import LEVELS, base, handed_out
 from tinytensor.trees import flatten, is_leaf, paths, rebuild
 
@@ -112,7 +112,7 @@ def _size(leaves: list[list[Any]], axes: list[list[Any]], names: list[list[str]]
 def _entering(x: Any, axis: Any, level: Level) -> Any:
     if axis is None:  # an array too becomes a tensor, so that an index may differ between examples
         return wrap(x, None) if isinstance(x, np.ndarray) and x.dtype.kind in "biufc" else x
-    t: Any = x if isinstance(x, TensorBase) else wrap(np.asarray(x), None)
+    t: Any = x if isinstance(x, TensorBase) else wrap(asarray(x), None)
     return Batched(t if axis == 0 else shape.moveaxis(t, axis, 0), level)
 
 
@@ -125,7 +125,7 @@ def _leaving(x: Any, axis: Any, level: Level, plain: bool) -> Any:
         if deeper is level:
             raise ValueError("vmap: out_axes is None for a result that differs between examples")
         return handed_out(x, plain, base(x)._node is not None) if isinstance(x, TensorBase) else x
-    if not isinstance(x, TensorBase) and np.asarray(x).dtype.kind not in "biufc":
+    if not isinstance(x, TensorBase) and asarray(x).dtype.kind not in "biufc":
         raise TypeError(f"vmap: the function must return numbers and arrays, got {type(x).__name__} {x!r:.40}")
     whole = level.lift(x)._inner
     whole = whole if axis == 0 else shape.moveaxis(whole, 0, axis)

@@ -11,7 +11,7 @@ import numpy as np
 from tinytensor.batching.batch import Batched, Level, fitting, padded
 from tinytensor.ops import diagonals, indexing, shape
 from tinytensor.ops import reductions as red
-from tinytensor.primitive import TensorBase, wrap
+from tinytensor.primitive import TensorBase, asarray, wrap
 
 __all__ = ["RULES", "Lane", "getitem", "rule", "shifted"]
 
@@ -290,7 +290,7 @@ def _gathered(lane: Lane, apply: Any, x: Any, index: tuple[Any, ...]) -> Any:
     if lane.has(x):
         number = np.arange(lane.level.size).reshape((-1,) + (1,) * ndim)
         return apply(x._inner, indexing.plain_index((number, *entries)))
-    return apply(x if isinstance(x, TensorBase) else wrap(np.asarray(x), None), indexing.plain_index(tuple(entries)))
+    return apply(x if isinstance(x, TensorBase) else wrap(asarray(x), None), indexing.plain_index(tuple(entries)))
 
 
 @rule("scatter")

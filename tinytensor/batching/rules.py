@@ -19,7 +19,7 @@ from tinytensor.batching.places import RULES as PLACES
 from tinytensor.batching.places import Lane, getitem, rule, shifted
 from tinytensor.ops import contraction, shape
 from tinytensor.ops import reductions as red
-from tinytensor.primitive import Op, Signature, TensorBase, use_batching
+from tinytensor.primitive import Op, Signature, TensorBase, asarray, use_batching
 
 __all__ = ["RULES", "batched"]
 
@@ -243,8 +243,8 @@ def _matmul(lane: Lane, apply: Any, x: Any, y: Any) -> Any:
 def _linear(lane: Lane, apply: Any, x: Any, weight: Any, bias: Any) -> Any:
     if not lane.has(weight) and not lane.has(bias):
         return apply(x._inner, weight, bias)
-    weight = weight if isinstance(weight, TensorBase) else np.asarray(weight)
-    x = x if isinstance(x, TensorBase) else np.asarray(x)
+    weight = weight if isinstance(weight, TensorBase) else asarray(weight)
+    x = x if isinstance(x, TensorBase) else asarray(x)
     out = np.matmul(x, weight.T)
     return lane.full(out if bias is None else out + bias)
 

@@ -13,7 +13,7 @@ import numpy as np
 from tinytensor.compiler.plan import _ALLOCATE, _COPIES, Plan, takes_out
 from tinytensor.compiler.program import Array, Call, Number, mapped
 
-__all__ = ["Code", "Handed"]
+__all__ = ["Code", "Handed", "Rooted"]
 
 _KEYWORD_OUT = frozenset({np.maximum, np.minimum})  # NumPy wants out= by name there
 _SYMBOLS: dict[Any, str] = {
@@ -30,10 +30,17 @@ class Handed(NamedTuple):
     array: Any
 
 
+class Rooted(NamedTuple):
+    """A result that is handed out as a tensor with a graph."""
+
+    array: Any
+
+
 class Code:
     """Lines, the names in them, and what the names of things that are made once mean."""
 
-    def __init__(self, plan: Plan, arguments: list[str]) -> None:
+    def __init__(self, plan: Plan, arguments: list[str], given: dict[Array, str] | None = None) -> None:
+        """``given``: arrays that are arguments of the replay under another name than their own."""
         self.plan = plan
         self.constants: dict[str, Any] = {}
         self.functions: dict[str, Any] = {}
@@ -43,7 +50,8 @@ class Code:
         for call in plan.calls:  # first of all the functions get their names
             self.function(call.function)
         self.arguments = arguments
-        self.named.update({x: x.name for x in [*plan.trace.arrays, *plan.numbers] if x.name in arguments})
+        known: list[Any] = [*plan.trace.arrays, *plan.numbers]
+        self.named.update(given or {x: x.name for x in known if x.name in arguments})
         self.body = list(self._lines())
 
     # ------------------------------------------------------------------------------------------------------- names
@@ -111,6 +119,8 @@ class Code:
             return self.name(x)
         if kind is Handed:
             return f"tensor({self.text(x.array)})"
+        if kind is Rooted:
+            return f"graph_{self.text(x.array)}"
         if kind is tuple:
             return "(" + ", ".join(map(self.text, x)) + ("," if len(x) == 1 else "") + ")"
         if isinstance(x, tuple) and hasattr(x, "_fields"):

@@ -5,20 +5,21 @@ from __future__ import annotations
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial, update_wrapper
 from typing import Any
 
 import numpy as np
 
 from tinytensor import graph
-from tinytensor.compiler.code import Code, Handed
+from tinytensor.compiler.code import Code, Handed, Rooted
 from tinytensor.compiler.names import Watch, name_states
 from tinytensor.compiler.optimizing import Unsettled
 from tinytensor.compiler.plan import Plan
 from tinytensor.compiler.program import mapped
+from tinytensor.compiler.pulling import Pulled, attach
 from tinytensor.compiler.replay import OTHER, STALE, Replay
-from tinytensor.compiler.stand_ins import TracedNumber, Untraceable
+from tinytensor.compiler.stand_ins import TracedNumber
 from tinytensor.compiler.trace import Trace, tracing
 from tinytensor.compiler.twice import check_same
 from tinytensor.graph import recording
@@ -34,6 +35,7 @@ class Compiled:
 
     def __init__(self, function: Callable[..., Any], most: int) -> None:
         update_wrapper(self, function)
+        self.__name__: str = getattr(function, "__name__", type(function).__name__)
         self.function, self.most = function, most
         self._plans: OrderedDict[_Key, list[Replay]] = OrderedDict()
         self._lock = threading.RLock()
@@ -57,10 +59,11 @@ class Compiled:
                     if result is STALE and replay.bind():
                         result = replay.run(*leaves)
                     if result is not STALE and result is not OTHER:
-                        return result
+                        return result if replay.pulled is None else self._attached(replay, result, args, kwargs)
                 found = self._traced_anew(key, args, kwargs)
                 if found is not None:
-                    return found.run(*leaves)
+                    result = found.run(*leaves)
+                    return result if found.pulled is None else self._attached(found, result, args, kwargs)
             finally:
                 self._running = False
             return self.function(*args, **kwargs)
@@ -77,13 +80,24 @@ class Compiled:
             check_same(first.trace, _Run(self.function, args, kwargs).trace)
         except Unsettled:
             return None
-        plan = Plan(first.trace, first.out)
+        back = None
+        if first.pulled is None:
+            plan = Plan(first.trace, first.out)
+        else:
+            plan, back = first.pulled.plans(self.__name__, first.trace, first.out, first.names)
         first.trace.forget()
         replay = Replay(self.__name__, plan, Code(plan, first.names))
+        replay.pulled, replay.back = first.pulled, back
         self._plans.setdefault(key, []).insert(0, replay)
         self._plans.move_to_end(key)
         self._count()
         return replay
+
+    def _attached(self, replay: Replay, result: Any, args: Any, kwargs: Any) -> Any:
+        """The function's result, whose tensors know how to go back."""
+        out, roots, kept = result
+        attach(self.__name__, replay.pulled, replay.back, roots, kept, list(_inputs((args, kwargs))))
+        return out
 
     def _count(self) -> None:
         self._traced += 1
@@ -142,8 +156,10 @@ class _Run:
             stand_ins, options = given.tree(args, None), {k: given.tree(v, k) for k, v in kwargs.items()}
             with Watch(self.trace):
                 out = function(*stand_ins, **options)
-            name_states(self.trace, function)
+            self.roots: list[Any] = []
             self.out = mapped(out, self._handed)
+            self.pulled = Pulled(self.trace, self.roots, given.nodes) if self.roots else None
+            name_states(self.trace, function)
 
     def _handed(self, x: Any) -> Any:
         """What the function returned, with arrays of the program in the place of stand-ins."""
@@ -152,10 +168,8 @@ class _Run:
         if not self.trace.made(x):
             return x
         if x._node is not None and recording() and (x._node.op is None or x._node.saved is not None):
-            raise Untraceable(
-                "tt.compile: the function returns a tensor that requires grad, whose graph would be lost; return t.detach(), "
-                "call the function under tt.no_grad(), or compile all of it, with backward() or tt.value_and_grad"
-            )
+            self.roots.append(x)
+            return Rooted(self.trace.symbol(x._data))
         return Handed(self.trace.symbol(x._data))
 
 
@@ -189,13 +203,28 @@ def _signature(tree: Any, leaves: list[Any], seen: dict[int, int]) -> Any:
     return (kind, tree)
 
 
+def _inputs(tree: Any) -> Iterator[Any]:
+    """The arguments that are leaves of the signature, in its order."""
+    kind = type(tree)
+    if kind is tuple or kind is list:
+        for x in tree:
+            yield from _inputs(x)
+    elif kind is dict:
+        for x in tree.values():
+            yield from _inputs(x)
+    elif kind is np.ndarray or kind is float or isinstance(tree, (TensorBase, np.generic)):
+        yield tree
+
+
 class _Given:
     """Stand-ins for the arguments of a call, in the order of their leaves."""
 
     def __init__(self, trace: Trace, names: list[str], function: Callable[..., Any]) -> None:
-        self.trace, self.names, self.seen = trace, names, dict[int, Any]()
-        code = getattr(function, "__code__", None)
+        self.trace, self.names, self.seen, self.nodes = trace, names, dict[int, Any](), dict[int, int]()
+        code = getattr(getattr(function, "forward", function), "__code__", None)
         self.params = code.co_varnames[: code.co_argcount] if code is not None else ()
+        if self.params[:1] == ("self",):
+            self.params = self.params[1:]
 
     def tree(self, tree: Any, name: str | None) -> Any:
         """The tree of arguments with stand-ins; ``name``: how the function calls it (None: of all its positional ones)."""
@@ -216,7 +245,7 @@ class _Given:
         while name in self.names or not name.isidentifier():
             name = "".join(c if c.isalnum() else "_" for c in name) + "_"
         self.names.append(name)
-        array = x._data if isinstance(x, TensorBase) else np.asarray(x) if isinstance(x, np.generic) else x
+        array = self.trace.stored(x) if isinstance(x, TensorBase) else np.asarray(x) if isinstance(x, np.generic) else x
         made = self.seen.get(id(array))
         if made is None or type(array) is float:
             made = self.seen[id(array)] = self.trace.argument(array, len(self.names) - 1)
@@ -226,6 +255,7 @@ class _Given:
         t = object.__new__(type(x))
         t._data = made
         t._node = graph.leaf(made) if x._node is not None else None
+        self.nodes[id(t._node)] = len(self.names) - 1
         return t
 
 
@@ -238,7 +268,8 @@ def compile(function: Callable[..., Any] | None = None, *, max_plans: int = 64) 
     with stand-ins for arrays, of which nothing but the list of calls remains; those are planned, and replayed with memory
     that is there already. Parameters, buffers, state of optimizers and random generators are updated in place.
 
-    Tensors that it returns do not require grad. ``if`` on the values of an array raises; a Python value that changed since the
+    Tensors that it returns have their gradient (a first derivative; compile the function that takes a second one), except
+    after a ``backward()`` inside. ``if`` on the values of an array raises; a Python value that changed since the
     trace, ``module.training``, ``requires_grad`` or a learning rate that decides, finds another plan or is traced anew. At
     most ``max_plans`` plans are kept. Lists that the function appends to, and prints, happen only while it is traced. Raises
     TypeError for what cannot be traced. In the spirit of ``jax.jit`` and ``torch.compile``.

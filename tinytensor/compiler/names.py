@@ -42,7 +42,9 @@ class Watch:
 
     def _name(self, value: Any, name: str) -> None:
         if isinstance(value, TensorBase):
-            value = getattr(value, "_data", None)
+            if hasattr(value, "_inner"):  # one of a batch
+                return
+            value = value._data
         if type(value) is TracedArray and value.trace is self.trace and value.array.call is not None:
             value.array.name = name
         elif type(value) is TracedNumber and value.number.function is not None:
@@ -57,6 +59,8 @@ def _roots(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
     if (owner := getattr(function, "__self__", None)) is not None:
         yield "self", owner
         function = getattr(function, "__func__", function)
+    if isinstance(function, Module):
+        yield type(function).__name__.lower(), function
     code = getattr(function, "__code__", None)
     if code is None:
         return

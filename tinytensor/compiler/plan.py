@@ -24,15 +24,15 @@ _COPIES = frozenset({np.ndarray.copy, np.ndarray.astype, np.copy})
 class Plan:
     """The calls of one signature, in the order in which a replay makes them, and where every array lies."""
 
-    def __init__(self, trace: Trace, out: Any) -> None:
-        self.trace = trace
-        self.out = out
+    def __init__(self, trace: Trace, out: Any, calls: list[Call] | None = None, effects: bool = True) -> None:
+        """``calls``: some of the trace's; ``effects``: whether what it does beside them belongs to this plan."""
+        self.trace, self.out, self.effects = trace, out, effects
         self.numbers = trace.numbers
         self.decisions = trace.decisions
-        self.calls = list(trace.calls)
+        self.calls = list(trace.calls if calls is None else calls)
         self.traced = len(self.calls)
-        self.grads = _grad_effects(trace)
-        self.rebound = [(t, trace.symbol(value)) for t, value in trace.data.values()]
+        self.grads = _grad_effects(trace) if effects else []
+        self.rebound = [(t, trace.symbol(value)) for t, value in trace.data.values()] if effects else []
         self.dynamic = {a.memory for t, _, a in trace.states.values() if id(t) in trace.data}
         self.merged = self._merge()
         self.elided = self._elide()
@@ -94,7 +94,8 @@ class Plan:
             for a in [*call.reads(), *call.results()]:
                 last[a.memory] = i
         replaced: dict[Array, Array] = {}
-        calls = []
+        calls: list[Call] = []
+        ours = {id(call) for call in self.calls}
         for i, call in enumerate(self.calls):
             if (
                 call.function in (np.ndarray.copy, np.copy)
@@ -105,6 +106,7 @@ class Plan:
                 and source.strides == call.out.strides
                 and source.offset == 0
                 and source.call is not None
+                and id(source.call) in ours
                 and source.call.kind not in ("view", "draw")
                 and call.out.offset == 0
             ):

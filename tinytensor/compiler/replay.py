@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor import graph
-from tinytensor.compiler.code import Code
+from tinytensor import creation, graph
+from tinytensor.compiler.code import Code, Rooted
 from tinytensor.compiler.plan import Plan
 from tinytensor.compiler.program import Array, Number, mapped, numbers
 from tinytensor.compiler.trace import same
@@ -22,6 +22,10 @@ OTHER = type("Other", (), {})()
 STALE = type("Stale", (), {})()
 
 
+def _has_graphs(out: Any) -> bool:
+    return len(out) == 3 and type(out[1]) is tuple and any(type(r) is Rooted for r in out[1])
+
+
 def _tensor(array: Any) -> Any:
     return wrap(array, None)
 
@@ -29,14 +33,19 @@ def _tensor(array: Any) -> Any:
 class Replay:
     """``run(*leaves)`` makes the calls of a plan; it returns their result, or ``OTHER`` or ``STALE`` before any effect."""
 
-    def __init__(self, name: str, plan: Plan, code: Code) -> None:
+    def __init__(self, name: str, plan: Plan, code: Code, questions: bool = True) -> None:
         self.plan, self.code = plan, code
+        self.pulled: Any = None  # how results go back, and the replay that does it
+        self.back: Replay | None = None
         self.fixed: dict[str, Any] = {
             "OTHER": OTHER, "STALE": STALE, "tensor": _tensor, "errors_set": graph._errors.set,
-            "errors_reset": graph._errors.reset, "IGNORED": graph._IGNORED,
+            "errors_reset": graph._errors.reset, "default_rng": creation.default_rng, "IGNORED": graph._IGNORED,
         }  # fmt: skip
         self.held: list[tuple[str, Any, Array]] = []
-        lines = [*self._questions(), *self._numbers(), *self._calls(), *self._effects()]
+        asked = [*self._questions(), *self._numbers()] if questions else [*code.number_lines(self.wanted(decisions=False))]
+        lines = [*asked, *self._calls(), *(self._effects() if plan.effects else ())]
+        graphs = dict.fromkeys(r for r in plan.out[1]) if type(plan.out) is tuple and _has_graphs(plan.out) else ()
+        lines += [f"{code.text(r)} = tensor({code.text(r.array)})" for r in graphs]
         lines.append(f"return {code.text(plan.out)}")
         self.text = f"def run({', '.join(code.arguments)}):\n" + "\n".join("    " + line for line in lines) + "\n"
         self.namespace: dict[str, Any] = {}
@@ -111,7 +120,9 @@ class Replay:
             self.fixed[held] = array
             yield f"if {code.constant(container, 'options')}[{key!r}] is not {held}: return OTHER"
         for generator, holder, _ in trace.generators.values():
-            yield f"{code.generator(generator)} = {code.constant(holder, 'generator')}.numpy"
+            shared = holder is creation.default_rng()  # tt.manual_seed makes another one
+            where = "default_rng()" if shared else code.constant(holder, "generator")
+            yield f"{code.generator(generator)} = {where}.numpy"
 
     def _numbers(self) -> Iterator[str]:
         """Numbers first; then the answers that they must give."""
@@ -127,7 +138,9 @@ class Replay:
         wanted: set[Number] = set(numbers([[n, answer] for n, _, answer in plan.decisions])) if decisions else set()
         for call in plan.calls:
             wanted.update(numbers([call.args, call.kwargs]))
-        wanted.update(numbers([plan.out, [v for _, _, v in plan.trace.cell_writes.values()], plan.trace.last]))
+        wanted.update(numbers(plan.out))
+        if plan.effects:
+            wanted.update(numbers([[v for _, _, v in plan.trace.cell_writes.values()], plan.trace.last]))
         for n in reversed(plan.numbers):
             if n in wanted:
                 wanted.update(x for x in n.inputs if type(x) is Number)

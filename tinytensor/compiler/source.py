@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.compiler.code import Handed
+from tinytensor.compiler.code import Handed, Rooted
 from tinytensor.compiler.program import Array, Call
 from tinytensor.compiler.replay import Replay
 
@@ -260,7 +260,7 @@ def _returned(replay: Replay) -> str:
 
 def _bare(out: Any) -> Any:
     """Arrays where the function returned tensors."""
-    if isinstance(out, Handed):
+    if isinstance(out, (Handed, Rooted)):
         return out.array
     if type(out) in (list, tuple):
         return type(out)([_bare(x) for x in out])

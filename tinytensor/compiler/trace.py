@@ -84,11 +84,9 @@ class Trace:
     def __enter__(self) -> Trace:
         _patch(1)
         self._token = _tracer.set(self)
-        self._end_watch = graph.watch(self)
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._end_watch()
         _tracer.reset(self._token)
         _patch(-1)
         for whole, old in self._undo.values():
@@ -376,6 +374,10 @@ class Trace:
         """Whether a tensor was made in this run."""
         return id(t) in self._born
 
+    def stored(self, t: Any) -> Any:
+        """The array of a tensor from outside."""
+        return _slot(_DATA, t)
+
     def holds(self, t: Any, array: Any) -> bool:
         """Whether a tensor from outside holds this array."""
         return array is not None and _slot(_DATA, t) is array
@@ -476,13 +478,7 @@ class Trace:
         """``generator.numpy``."""
         return _Draws(self, holder, stored)
 
-    # -------------------------------------------------------------------------------------- what the walk asks a watcher
-
-    def wrote(self, key: int) -> None:
-        """Nothing: the program is in order."""
-
-    def check_result(self, node: Node, data: Any) -> None:
-        """Nothing."""
+    # -------------------------------------------------------------------------------------- the walk
 
     def carry(
         self, order: Any, cotangent: Any, needed: Any, create_graph: bool, retain_graph: bool, hooked: Any

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.primitive import primitive
+from tinytensor.primitive import primitive, settled
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -83,4 +83,4 @@ def real_if_close(x: Operand, tol: float = 100) -> Tensor:
     >>> tt.real_if_close(tt.tensor([1 + 1e-16j, 3.0]))
     tensor([1., 3.])
     """
-    return np.real_if_close(x, tol)
+    return settled(np.real_if_close(x, tol))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tinytensor.graph import assured
-from tinytensor.primitive import TensorBase, composite, primitive
+from tinytensor.primitive import TensorBase, composite, primitive, settled
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -249,7 +249,7 @@ def eig(x: Operand) -> Any:
     >>> w
     tensor([2., 3.])
     """
-    return np.linalg.eig(x)
+    return settled(np.linalg.eig(x))
 
 
 @composite(np.linalg.eigvals)

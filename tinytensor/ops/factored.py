@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor.ops.decompositions import adjoint, conj
-from tinytensor.primitive import TensorBase, primitive, wrap
+from tinytensor.primitive import TensorBase, primitive, wrap, zeros
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -197,7 +197,7 @@ def _order(pivots: Any) -> Any:
     """The rows' order after the exchanges that LAPACK lists: a[order] = L U."""
     n = pivots.shape[-1]
     flat = pivots.reshape((math.prod(pivots.shape[:-1]), n))
-    order = np.tile(np.arange(n), (flat.shape[0], 1))
+    order = np.arange(n) + zeros(flat.shape, int, flat)
     each = np.arange(flat.shape[0])
     for i in range(n):
         swap = order[each, flat[:, i]]

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.primitive import Deferred, TensorBase, asarray, composite, empty, primitive, traced, zeros
+from tinytensor.graph import assured
+from tinytensor.primitive import Deferred, TensorBase, asarray, composite, empty, primitive, settled, traced, zeros
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,6 +101,13 @@ def scatter(x: Operand, index: Any, shape: tuple[int, ...]) -> Tensor:
     return out
 
 
+def _chooses(index: Any) -> bool:
+    """Whether a mask of a traced program is in an index: how many elements there are depends on its values."""
+    if index.__class__ is np.ndarray:
+        return traced(index) and index.dtype == bool
+    return type(index) is tuple and any(i.__class__ is np.ndarray and _chooses(i) for i in index)
+
+
 @primitive(
     x=lambda g, index, x_shape: scatter(g, index, x_shape),
     into={"x": lambda accumulator, g, index: _add_at(accumulator, g, index)},
@@ -111,7 +119,7 @@ def getitem(x: Operand, index: Any) -> Tensor:
     >>> tt.getitem(tt.tensor([1.0, 2.0, 3.0]), [0, 0, 2])
     tensor([1., 1., 3.])
     """
-    return x[index]
+    return settled(x[index]) if _chooses(index) else x[index]
 
 
 def _value_rule(g: Any, index: Any, x_shape: Any, value_shape: Any) -> Any:
@@ -241,7 +249,8 @@ def take_along_axis(x: Operand, indices: Any, axis: int | None = -1) -> Tensor:
 
 def as_mask(condition: Any) -> Any:
     """What is true of an array, a list or a tensor."""
-    return np.asarray(condition._data if isinstance(condition, TensorBase) else condition, bool)
+    condition = asarray(condition._data if isinstance(condition, TensorBase) else condition)
+    return condition.astype(bool, copy=False)
 
 
 @composite(np.compress)
@@ -259,8 +268,8 @@ def compress(condition: Any, x: Operand, axis: int | None = None) -> Tensor:
     if axis is None:
         array, axis = array.reshape(-1), 0
     axis = _axis(axis, array.ndim, "compress")
-    mask = np.zeros(array.shape[axis], bool)
-    if chosen[mask.size :].any():
+    mask = zeros((array.shape[axis],), bool, chosen)
+    if assured(np.any, chosen[mask.size :]):
         raise IndexError(f"compress: condition is true beyond the {mask.size} elements of axis {axis}")
     mask[: chosen.size] = chosen[: mask.size]
     return getitem(array, (slice(None),) * axis + (mask,))

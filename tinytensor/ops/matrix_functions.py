@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.graph import assured
 from tinytensor.ops.factored import scipy_linalg, solve_with_itself
 from tinytensor.primitive import TensorBase, asarray, primitive
 
@@ -100,7 +101,7 @@ def _log_rule(g: Any, x: Any) -> Any:
     """Eigenvalues that occur twice in the blocks must not come to lie on both sides of the cut: it is turned aside."""
     angles = np.angle(np.linalg.eigvals(x._data if isinstance(x, TensorBase) else x))
     cut = np.abs(angles) > np.pi - 1e-6
-    if cut.any():
+    if assured(np.any, cut):
         gap = np.min(angles + np.pi, initial=1.0, where=~cut)
         turn = np.exp(-0.5j * gap)
         g, x = g * turn, x * turn

@@ -104,8 +104,8 @@ def relu(x: Operand) -> Tensor:
 
 def _either(mask: Any, yes: float, no: float, dtype: Any) -> Any:
     """One of two numbers for each element: looked up, five times faster than ``np.where`` for mixed masks."""
-    pair, places = np.array([no, yes], dtype), asarray(getattr(mask, "_data", mask)).view(np.int8)
-    return np.take(pair, places) if traced(places) else pair.take(places)
+    mask = asarray(getattr(mask, "_data", mask))
+    return np.where(mask, yes, no).astype(dtype) if traced(mask) else np.array([no, yes], dtype).take(mask.view(np.int8))
 
 
 @primitive(
@@ -297,7 +297,7 @@ def select(condlist: Sequence[Operand], choicelist: Sequence[Operand], default: 
     dtype = np.result_type(
         *[x if type(x) in (int, float, complex) else getattr(x, "dtype", None) or asarray(x) for x in kinds]
     )
-    out: Any = default.astype(dtype) if isinstance(default, TensorBase) else np.asarray(default, dtype)
+    out: Any = default.astype(dtype) if isinstance(default, (TensorBase, np.ndarray)) else np.asarray(default, dtype)
     for k in range(len(condlist) - 1, -1, -1):
         condition: Any = condlist[k]
         if not isinstance(condition, TensorBase):

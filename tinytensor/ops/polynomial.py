@@ -11,7 +11,7 @@ from tinytensor.graph import assured
 from tinytensor.ops.decompositions import eigvals
 from tinytensor.ops.elementwise import div0
 from tinytensor.ops.solving import lstsq
-from tinytensor.primitive import TensorBase, asarray, composite, primitive, zeros
+from tinytensor.primitive import TensorBase, asarray, composite, primitive, settled, zeros
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -261,7 +261,7 @@ def roots(p: Operand) -> Tensor:
     >>> tt.roots(tt.tensor([1.0, -3.0, 2.0]))
     tensor([2., 1.])
     """
-    return np.roots(p)
+    return settled(np.roots(p))
 
 
 # -------------------------------------------------------------------------------------------------------------- fitting

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinytensor.ops.axes import axes_of, count_of, kept_shape, rarely
 from tinytensor.ops.scans import cumprod, cumsum, cumulative_prod, cumulative_sum, others
-from tinytensor.primitive import asarray, primitive, traced, writable
+from tinytensor.primitive import asarray, primitive, writable
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

@@ -11,7 +11,7 @@ import numpy as np
 from tinytensor.graph import assured
 from tinytensor.ops.decompositions import adjoint, conj, svd
 from tinytensor.ops.elementwise import div0
-from tinytensor.primitive import TensorBase, asarray, composite, primitive, traced, wrap
+from tinytensor.primitive import TensorBase, asarray, composite, primitive, settled, traced, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -117,7 +117,7 @@ def _lstsq_rule(g: Any, x: Any, y: Any, out: Any, rcond: Any, needs: Any) -> tup
 
 @primitive(joint=_lstsq_rule, inputs=("x", "y"), outputs=True)
 def _lstsq(x: Any, y: Any, rcond: Any) -> Any:
-    return np.linalg.lstsq(x, y, rcond)
+    return settled(np.linalg.lstsq(x, y, rcond))
 
 
 @composite(np.linalg.lstsq)

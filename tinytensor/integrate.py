@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.graph import recording, set_grad_enabled
+from tinytensor.graph import recording, set_grad_enabled, tracing
 from tinytensor.ops.building import array
 from tinytensor.ops.signals import trapezoid
 from tinytensor.primitive import TensorBase, asarray, primitive
@@ -159,6 +159,8 @@ def odeint(func: Callable[..., Any], y0: Operand, t: Operand, args: tuple[Any, .
         raise TypeError(
             f"odeint() does not take {', '.join(unknown)}= for tensors: its options are {', '.join(sorted(_SHARED | _FORWARD))}"
         )
+    if tracing() is not None:  # how many steps there are depends on the solution: this says that values are needed
+        leaves = [np.asarray(_plain(x)) for x in (y0, t, *leaves)]
     variable = [_has_node(x) and recording() for x in leaves]
     equation = Equation(given, args, variable, options)
     y0, t = (x if isinstance(x, TensorBase) else asarray(x, float) for x in (y0, t))

@@ -50,8 +50,11 @@ class Code:
         for call in plan.calls:  # first of all the functions get their names
             self.function(call.function)
         self.arguments = arguments
-        known: list[Any] = [*plan.trace.arrays, *plan.numbers]
-        self.named.update(given or {x: x.name for x in known if x.name in arguments})
+        if given is None:
+            first: list[Any] = [a for a in plan.trace.arrays if a.call is None and a.memory.kind == "argument"]
+            first += [n for n in plan.numbers if n.function is None and n.inputs[0] == "argument"]
+            given = {x: x.name for x in first if x.name in arguments}
+        self.named.update(given)
         self.body = list(self._lines())
 
     # ------------------------------------------------------------------------------------------------------- names

@@ -13,6 +13,7 @@ import numpy as np
 
 from tinytensor import graph
 from tinytensor.compiler.code import Code, Handed, Rooted
+from tinytensor.compiler.entrance import entrance
 from tinytensor.compiler.names import Watch, name_states
 from tinytensor.compiler.optimizing import Unsettled
 from tinytensor.compiler.plan import Plan
@@ -23,11 +24,16 @@ from tinytensor.compiler.stand_ins import TracedNumber
 from tinytensor.compiler.trace import Trace, tracing
 from tinytensor.compiler.twice import check_same
 from tinytensor.graph import recording
-from tinytensor.primitive import TensorBase
+from tinytensor.primitive import Deferred, TensorBase
+from tinytensor.tape import LEVELS
 
 __all__ = ["Compiled", "compile"]
 
 _Key = tuple[Any, ...]
+
+
+#: How a call like the last one is known, and its replay: none yet.
+_NOTHING: tuple[Callable[..., Any], Any] = (lambda args, mode: None, None)
 
 
 class Compiled:
@@ -40,33 +46,46 @@ class Compiled:
         self._plans: OrderedDict[_Key, list[Replay]] = OrderedDict()
         self._lock = threading.RLock()
         self._running = False
+        self._last: tuple[Callable[..., Any], Any] = _NOTHING
         self._traced = 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if (
-            tracing() is not None or graph.watching() is not None
-        ):  # part of another program; anomaly mode wants every call
-            return self.function(*args, **kwargs)
-        leaves: list[Any] = []
-        key = (_signature((args, kwargs), leaves, {}), recording())
+        if tracing() is not None or graph.watching() is not None or LEVELS.get():
+            return self.function(*args, **kwargs)  # part of another program; anomaly mode and transforms want every call
         with self._lock:
             if self._running:  # it calls itself
                 return self.function(*args, **kwargs)
             self._running = True
             try:
-                for replay in self._plans.get(key, ()):
+                enter, replay = self._last
+                if not kwargs and (leaves := enter(args, recording())) is not None:
                     result = replay.run(*leaves)
-                    if result is STALE and replay.bind():
-                        result = replay.run(*leaves)
                     if result is not STALE and result is not OTHER:
                         return result if replay.pulled is None else self._attached(replay, result, args, kwargs)
-                found = self._traced_anew(key, args, kwargs)
-                if found is not None:
-                    result = found.run(*leaves)
-                    return result if found.pulled is None else self._attached(found, result, args, kwargs)
+                return self._called(args, kwargs)
             finally:
                 self._running = False
+
+    def _called(self, args: Any, kwargs: Any) -> Any:
+        """The call, by the plan for its signature, or by a new one."""
+        leaves: list[Any] = []
+        try:
+            key = (_signature((args, kwargs), leaves, {}), recording())
+        except Deferred:  # of a batch: it has no array
             return self.function(*args, **kwargs)
+        for replay in self._plans.get(key, ()):
+            result = replay.run(*leaves)
+            if result is STALE and replay.bind():
+                result = replay.run(*leaves)
+            if result is not STALE and result is not OTHER:
+                break
+        else:
+            found = self._traced_anew(key, args, kwargs)
+            if found is None:
+                return self.function(*args, **kwargs)
+            replay, result = found, found.run(*leaves)
+        self._last = (entrance(args, key[1]), replay) if not kwargs else _NOTHING
+        return result if replay.pulled is None else self._attached(replay, result, args, kwargs)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else partial(self, instance)

@@ -1,0 +1,125 @@
+"""Blocks of arrays, divided between threads: NumPy lets go of the interpreter while it computes."""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Divided", "Spare", "thread_count"]
+
+#: Elements times calls that are worth the 30 μs of waking a thread.
+_WORTH = 500_000
+_MOST = 8  # between calls of NumPy, one thread runs at a time
+
+
+def thread_count() -> int:
+    """How many threads work on blocks: a core each, or ``OMP_NUM_THREADS`` if that is less."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(cores, int(asked) if asked.isdigit() else cores, _MOST))
+
+
+class _Job:
+    """A part of the work, for another thread."""
+
+    def __init__(self, work: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self.work, self.args = work, args
+        self.context = contextvars.copy_context()  # np.errstate is one
+        self.error: BaseException | None = None
+        self.done = threading.Lock()
+        self.done.acquire()
+
+    def run(self) -> None:
+        """Do it, and keep what went wrong."""
+        try:
+            self.context.run(self.work, *self.args)
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.done.release()
+
+
+_queue: SimpleQueue[_Job] = SimpleQueue()
+_running = 0
+
+
+def _serve(queue: SimpleQueue[_Job]) -> None:
+    while True:
+        queue.get().run()
+
+
+def _put(job: _Job, threads: int) -> None:
+    global _running
+    while _running < threads:
+        _running += 1
+        threading.Thread(target=_serve, args=(_queue,), name="tinytensor blocks", daemon=True).start()
+    _queue.put(job)
+
+
+def _forget() -> None:
+    global _queue, _running
+    _queue, _running = SimpleQueue(), 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)  # threads do not live on in it
+
+
+class Divided:
+    """``work(blocks, *buffers, *args)`` over the starts of all blocks, in as many threads as it is worth.
+
+    An error in one thread is raised when the others are done. With ``np.errstate(all='warn')`` NumPy may warn once per block.
+    """
+
+    def __init__(self, work: Callable[..., Any], starts: range, buffers: list[tuple[Any, Any]], effort: int) -> None:
+        self.work, self.starts = work, starts
+        threads = min(thread_count(), len(starts)) if effort >= _WORTH else 1
+        self.buffers = [[np.empty(shape, dtype) for shape, dtype in buffers] for _ in range(threads)]
+
+    def __call__(self, *args: Any) -> None:
+        mine, *others = self.buffers
+        left: deque[int | None] = deque(self.starts)
+        left.extend([None] * len(self.buffers))
+        jobs = [_Job(self.work, (iter(left.popleft, None), *theirs, *args)) for theirs in others]
+        for job in jobs:
+            _put(job, len(jobs))
+        try:
+            contextvars.copy_context().run(self.work, iter(left.popleft, None), *mine, *args)
+        finally:
+            for job in jobs:
+                job.done.acquire()
+        for job in jobs:
+            if job.error is not None:
+                raise job.error
+
+
+def _count(held: list[Any]) -> int:
+    array = held[0]
+    return sys.getrefcount(array)
+
+
+_ALONE = _count([object()])
+
+
+class Spare:
+    """Memory for a result that is handed out: that of the call before, if nobody holds its result any more."""
+
+    def __init__(self, shape: Any, dtype: Any) -> None:
+        self.shape, self.dtype = shape, dtype
+        self.held: list[Any] = [np.empty(0)]
+
+    def __call__(self) -> Any:
+        if self.held[0].size == 0 or _count(self.held) != _ALONE:
+            self.held[0] = np.empty(self.shape, self.dtype)
+        return self.held[0]
+
+
+del Iterator

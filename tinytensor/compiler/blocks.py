@@ -29,10 +29,11 @@ class Blocks:
 
     def __init__(self, run: Run, code: Code) -> None:
         self.run, self.code = run, code
-        self.name = code.fresh("run")
+        self.name = code.fresh("loop")
         self.start, self.stop = code.fresh("start"), code.fresh("stop")
-        self.makers = {c.out.memory: c.out for c in run.calls[::-1]}
-        self.fresh = [a for m, a in self.makers.items() if m not in run.inside and not self._there(a)]
+        first = {c.out.memory: c for c in run.calls[::-1] if not c.writes}
+        self.makers = {m: c.out for m, c in first.items()}
+        self.fresh = [a for m, a in self.makers.items() if m not in run.inside and not code.static(a)]
         self.buffers: list[tuple[str, Any]] = []
         self.place: dict[Memory, int] = {}
         self.outer: dict[str, tuple[str, Array, str]] = {}
@@ -42,11 +43,6 @@ class Blocks:
         each = sum(np.dtype(d).itemsize for _, d in self.buffers)
         each += sum(a.dtype.itemsize for how, a, _ in self.outer.values() if how == "flat")
         self.step = run.step(each)
-
-    def _there(self, a: Array) -> bool:
-        return self.code.static(a) or a.memory.kind == "argument" or any(
-            c.writes for c in self.run.calls if c.out is a
-        )
 
     def _plan_buffers(self) -> None:
         """A buffer of one block for what is made in the run; it is taken again when that is not needed any more."""
@@ -89,9 +85,8 @@ class Blocks:
 
     def _inside(self, x: Array) -> str:
         maker = self.makers[x.memory]
-        if maker not in self.known:
-            self.known[maker] = self.code.name(maker)
-        return self.known[maker] if x.dtype == maker.dtype else f"{self.known[maker]}.view(np.{x.dtype.name})"
+        name = self.code.name(maker)
+        return name if x.dtype == maker.dtype else f"{name}.view(np.{x.dtype.name})"
 
     def _outer(self, x: Array, how: str) -> str:
         if (x, how) not in self.known:
@@ -106,34 +101,37 @@ class Blocks:
         """What makes of an array the one that the loop looks at."""
         run = self.run
         whole = (run.size,) if run.width == 1 else (run.rows, run.width)
-        if how == "spread":
-            return "" if x.shape == whole else f".reshape(-1)[:1].repeat({run.rows})"
         if how == "one":
             return "" if len(x.shape) <= 1 else ".reshape(1)"
-        wanted = {"flat": whole, "row": (run.width,), "column": (run.rows, 1)}[how]
+        wanted = {"flat": whole, "spread": whole, "row": (run.width,), "column": (run.rows, 1)}[how]
         return "" if x.shape == wanted else f".reshape({', '.join(map(str, wanted))})"
 
     # -------------------------------------------------------------------------------------------------------------- text
 
     def _call(self, call: Call) -> Iterator[str]:
         code, f = self.code, call.function
-        out = self._text(call.out, call)
+        out, block = self._text(call.out, call), self._block(call)
         if call.kind == "ufunc":
             args = [self._text(x, call) for x in call.args]
-            args.append(f"out={out}" if f in _KEYWORD_OUT else out)
-            yield f"{code.function(f)}({', '.join(args)})"
+            args.append(f"out={block or out}" if f in _KEYWORD_OUT else block or out)
+            yield (f"{out} = " if block else "") + f"{code.function(f)}({', '.join(args)})"
             return
+        if block:
+            yield f"{out} = {block}"
         copy = code.function(np.copyto)
         if f is np.where:
             chosen, x, y = (self._text(a, call) for a in call.args)
-            if call.args[0].dtype != bool:
-                chosen += ".astype(bool)"
-            if y != out:
+            if getattr(call.args[2], "memory", None) is None or self.place.get(call.args[2].memory) != self.place.get(call.out.memory, -1):
                 yield f"{copy}({out}, {y})"
             yield f"{copy}({out}, {x}, where={chosen})"
         else:
             unsafe = ", casting='unsafe'" if f is np.ndarray.astype else ""
             yield f"{copy}({out}, {self._text(call.args[0], call)}{unsafe})"
+
+    def _block(self, call: Call) -> str:
+        """Where a call makes something that exists in the loop alone."""
+        m = call.out.memory
+        return f"{self.buffers[self.place[m]][0]}_part" if m in self.run.inside and self.makers[m] is call.out and not call.writes else ""
 
     def parts(self) -> Iterator[str]:
         """The lines that take a block of each array."""
@@ -142,12 +140,8 @@ class Blocks:
         for name, (_, _, part) in self.outer.items():
             if part != name:
                 yield f"{part} = {name}[{a}:{b}]"
-        for m, k in self.place.items():
-            if self.buffers[k][0] not in self._sliced(m):
-                yield f"{self.code.name(self.makers[m])} = {self.buffers[k][0]}[:{b} - {a}]"
-
-    def _sliced(self, m: Memory) -> tuple[str, ...]:
-        return ()
+        for name, _ in self.buffers:
+            yield f"{name}_part = {name}[:{b} - {a}]"
 
     def shapes(self, dynamic: bool) -> Iterator[tuple[str, str]]:
         """(name, text) of arrays that are looked at in another shape."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinytensor.compiler.blocks import Blocks
 from tinytensor.compiler.plan import _ALLOCATE, _COPIES, Plan, takes_out
 from tinytensor.compiler.program import Array, Call, Number, mapped
 
@@ -55,6 +56,7 @@ class Code:
             first += [n for n in plan.numbers if n.function is None and n.inputs[0] == "argument"]
             given = {x: x.name for x in first if x.name in arguments}
         self.named.update(given)
+        self.blocks = {run.calls[0]: Blocks(run, self) for run in plan.runs}
         self.body = list(self._lines())
 
     # ------------------------------------------------------------------------------------------------------- names
@@ -153,7 +155,15 @@ class Code:
     # ------------------------------------------------------------------------------------------------------------ lines
 
     def _lines(self) -> Iterator[tuple[str, Call | None]]:
+        inside = {m for run in self.plan.runs for m in run.inside}
+        members = {call for run in self.plan.runs for call in run.calls}
         for call in self.plan.calls:
+            if call in members:
+                if call in self.blocks:
+                    yield from ((line, call) for line in self.blocks[call].before())
+                continue
+            if call.kind == "view" and call.results()[0].memory in inside:
+                continue
             if call.kind == "view" and all(self.static(a) for a in call.results()):
                 continue
             line = self.line(call)
@@ -196,7 +206,7 @@ class Code:
         if f is np.ones_like:
             return f"{name}.fill(1)"
         if f is np.full_like:
-            return f"{self.function(np.copyto)}({name}, {self.text(call.args[1])})"
+            return f"{name}[...] = {self.text(call.args[1])}"
         if f in _COPIES:
             return f"{self.function(np.copyto)}({name}, {self.text(call.args[0])}" + (
                 ", casting='unsafe')" if f is np.ndarray.astype else ")"

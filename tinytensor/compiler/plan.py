@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from tinytensor.compiler.program import Array, Call, Memory, arrays, mapped, numbers
+from tinytensor.compiler.runs import Run, arranged, taken
+from tinytensor.compiler.scalars import prepared
 from tinytensor.compiler.trace import Trace
 
 __all__ = ["Plan", "takes_out"]
@@ -37,7 +39,9 @@ class Plan:
         self.merged = self._merge()
         self.elided = self._elide()
         self._drop()
+        self.calls = prepared(trace, self.calls)
         self._order()
+        self._arrange()
         self._settle()
 
     # ---------------------------------------------------------------------------------------------------- what is needed
@@ -172,23 +176,33 @@ class Plan:
         self._made_late, self._late_seen = found, len(late)
         return found
 
+    def _arrange(self) -> None:
+        """Elementwise calls over large arrays, brought together; what is late stays late."""
+        kept = list(self.kept())
+        early, runs = arranged(self.calls[: self.first_late], kept, self.calls[self.first_late :])
+        late, more = arranged(self.calls[self.first_late :], kept, early)
+        self.calls = early + late
+        self.runs: list[Run] = runs + more
+
     # ------------------------------------------------------------------------------------------------------ where it lies
 
     def _settle(self) -> None:
         """Static memory for results, reused when they are dead; results that are handed out, and of functions that cannot
         write into memory that is there, are made anew in each call.
         """
-        handed = {a.memory for a in self.kept()}
-        first: dict[Memory, tuple[int, Call]] = {}
+        handed = {a.memory for a in self.kept()} | {m for run in self.runs for m in run.inside}
+        home = {call: run for run in self.runs for call in [*run.calls, *run.views]}
+        end = {run: i for i, call in enumerate(self.calls) if (run := home.get(call)) is not None}
+        first: dict[Memory, Call] = {}
         last: dict[Memory, int] = {}
         for i, call in enumerate(self.calls):
             for a in call.results():
-                if a.memory.kind == "result" and a.memory not in first and call.kind != "view":
-                    first[a.memory] = (i, call)
+                if a.memory.kind == "result" and call.kind != "view":
+                    first.setdefault(a.memory, call)
             for a in [*call.reads(), *call.results()]:
-                last[a.memory] = i
+                last[a.memory] = end.get(home.get(call), i)
         self.static = {
-            m for m, (_, call) in first.items()
+            m for m, call in first.items()
             if m not in handed and takes_out(call) and type(call.out) is Array and call.out.memory is m and call.out.offset == 0
         }  # fmt: skip
         self.blocks: list[int] = []  # bytes
@@ -198,16 +212,18 @@ class Plan:
         for m in self.static:
             ends.setdefault(last[m], []).append(m)
         for i, call in enumerate(self.calls):
-            out = call.out if type(call.out) is Array else None
-            dying = ends.get(i, [])
-            if out is not None and out.memory in self.static and first[out.memory][0] == i:
-                twin = _in_place(call, out, [m for m in dying if m is not out.memory])
+            out, run = call.out if type(call.out) is Array else None, home.get(call)
+            dying = ends.get(end.get(run, i), [])
+            if out is not None and out.memory in self.static and first[out.memory] is call:
+                there = [m for m in dying if m in self.block_of and m is not out.memory]
+                twin = taken(run, call, there) if run is not None else _in_place(call, out, there)
                 if twin is not None:
                     self.block_of[out.memory] = self.block_of[twin]
-                    dying = [m for m in dying if m is not twin]
+                    dying.remove(twin)
                 else:
                     self.block_of[out.memory] = self._block(out.nbytes, free)
-            free.extend(self.block_of[m] for m in dying if m in self.block_of)
+            if end.get(run, i) == i:
+                free.extend(self.block_of[m] for m in dying if m in self.block_of)
 
     def _block(self, nbytes: int, free: list[int]) -> int:
         fitting = [b for b in free if nbytes <= self.blocks[b] <= max(2 * nbytes, 4096)]

@@ -47,7 +47,8 @@ class Replay:
         graphs = dict.fromkeys(r for r in plan.out[1]) if type(plan.out) is tuple and _has_graphs(plan.out) else ()
         lines += [f"{code.text(r)} = tensor({code.text(r.array)})" for r in graphs]
         lines.append(f"return {code.text(plan.out)}")
-        self.text = f"def run({', '.join(code.arguments)}):\n" + "\n".join("    " + line for line in lines) + "\n"
+        loops = "".join(blocks.definition() for blocks in code.blocks.values())
+        self.text = f"{loops}def run({', '.join(code.arguments)}):\n" + "\n".join("    " + line for line in lines) + "\n"
         self.namespace: dict[str, Any] = {}
         exec(compile(self.text, f"<compiled {name}>", "exec"), self.namespace)  # our own text, of numbers and names
         self.run: Callable[..., Any] = self.namespace["run"]
@@ -74,6 +75,8 @@ class Replay:
         space.update(self.fixed)
         space.update({code.name(a): value for a, value in values.items() if a in code.named and code.static(a)})
         space.update({name: values[array] for name, _, array in self.held})
+        for loop in code.blocks.values():
+            space.update(loop.bound(values, space))
         return True
 
     def _outer(self) -> dict[Array, Any] | None:

@@ -49,8 +49,8 @@ class Run:
         if not parts or any(how is None for _, how, _ in parts) or (self.calls and self.calls[0].quiet > call.quiet):
             return False
         widths = {how[1] for _, how, _ in parts if how is not None and how[1]} | ({self.width} - {1})
-        seen = {a.memory for a, how, _ in parts if how is not None and how[0] == "flat"}
-        if len(widths) > 1 or (self.calls and not seen & self.access.keys()):
+        read = {a.memory for a, how, written in parts if how is not None and how[0] == "flat" and not written}
+        if len(widths) > 1 or (self.calls and read and not read & self.access.keys()):
             return False
         access = {m: (set(kinds), written) for m, (kinds, written) in self.access.items()}
         for a, how, written in parts:
@@ -108,7 +108,7 @@ def elementwise(call: Call) -> bool:
     if call.kind != "call" or call.writes:
         return False
     if f is np.where:
-        return len(call.args) == 3 and not call.kwargs
+        return len(call.args) == 3 and not call.kwargs and getattr(call.args[0], "dtype", None) == bool
     if f is np.ndarray.astype:
         return len(call.args) == 2 and call.kwargs.keys() <= {"copy"}
     return f in (np.ndarray.copy, np.copy) and len(call.args) == 1 and not call.kwargs
@@ -164,8 +164,8 @@ def role(a: Array, out: Array) -> tuple[str, int] | None:
 # ---------------------------------------------------------------------------------------------------------- finding them
 
 
-def arranged(calls: list[Call], kept: Iterable[Array]) -> tuple[list[Call], list[Run]]:
-    """The calls, with those of each run together, and the runs."""
+def arranged(calls: list[Call], kept: Iterable[Array], others: list[Call]) -> tuple[list[Call], list[Run]]:
+    """The calls, with those of each run together, and the runs; ``others`` come before or after all of them."""
     starts = [elementwise(call) and _large(call) for call in calls]
     if sum(starts) < 2:
         return calls, []
@@ -183,7 +183,8 @@ def arranged(calls: list[Call], kept: Iterable[Array]) -> tuple[list[Call], list
         else:
             order += run.before + run.calls + run.views
             runs.append(run)
-    _find_inside(order, runs, {a.memory for a in kept})
+    outside = {a.memory for a in kept} | {a.memory for c in others for a in [*c.reads(), *c.results()]}
+    _find_inside(order, runs, outside)
     return order, runs
 
 

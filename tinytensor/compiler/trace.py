@@ -150,8 +150,9 @@ class Trace:
         return self._array(_duplicate(value), "argument", None)
 
     def whole(self, x: TracedArray) -> Any:
-        """What ``x.base`` is: None, or the stand-in of the memory's owner."""
-        return None if x.value.base is None else self.lift(owner(x.value), "result")
+        """What ``x.base`` is: None, or the stand-in of the memory's owner (a parameter's base may be a buffer, no array)."""
+        home = owner(x.value)
+        return None if home is x.value else self.lift(home, "result")
 
     # ------------------------------------------------------------------------------------------------------- recording
 

@@ -54,11 +54,26 @@ def matmul(x: Operand, y: Operand) -> Tensor:
     return np.matmul(x, y)
 
 
+def _bias_rule(g: Any, bias_shape: Any) -> Any:
+    """Σ g over the samples; of many as a product with ones, which BLAS takes in half the time of a reduction, or less."""
+    if (
+        g.size < 512
+        or g.ndim < 2
+        or bias_shape != g.shape[-1:]
+        or g.shape[-1] == 1
+        or g.dtype.char not in "fd"
+        or 0 in g.strides
+    ):
+        return g  # the walk sums it
+    rows = _rows(g)
+    return np.matmul(np.ones(rows.shape[0], g.dtype), rows)
+
+
 @primitive(
-    broadcasts=True,  # the bias: the walk sums its gradient
+    broadcasts=True,
     x=lambda g, weight: np.matmul(g, weight) if weight.shape[0] != 1 else g * weight,
     weight=lambda g, x: np.matmul(_rows(g).T, _rows(x)),
-    bias=lambda g: g,
+    bias=_bias_rule,
 )
 def linear(x: Operand, weight: Operand, bias: Operand | None = None) -> Tensor:
     """x Wᵀ + b in one node.   ∂/∂x = g W, ∂/∂W = gᵀ x, ∂/∂b = Σ g   (``torch.nn.functional.linear``)

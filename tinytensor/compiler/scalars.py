@@ -1,0 +1,71 @@
+"""Python numbers beside arrays, as arrays of no dimensions: NumPy takes those as they are, and converts the others at each call."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinytensor.compiler.program import Array, Call, Memory, Number
+from tinytensor.compiler.trace import Trace
+
+__all__ = ["prepared"]
+
+
+def prepared(trace: Trace, calls: list[Call]) -> list[Call]:
+    """The calls with numbers in the dtype that NumPy would give them: constants once, others once in each replay."""
+    known: dict[Any, Array] = {}
+    found: list[Call] = []
+    for call in calls:
+        dtype = _loop(call)
+        if dtype is not None:
+            args = []
+            for x in call.args:
+                if type(x) in (int, float) and _fits(x, dtype):
+                    key = (repr(x), type(x), dtype)
+                    if key not in known:
+                        known[key] = _array(trace, np.array(x, dtype), "constant")
+                    x = known[key]
+                elif type(x) is Number and type(x.value) is float:
+                    if (x, dtype) not in known:
+                        made = known[x, dtype] = _array(trace, np.array(x.value, dtype), "result")
+                        fill = Call(-1, "call", np.full_like, (None, x), {})
+                        fill.out, made.call, fill.part, fill.quiet = made, fill, call.part, call.quiet
+                        made.name = x.name
+                        found.append(fill)
+                    x = known[x, dtype]
+                args.append(x)
+            call.args = tuple(args)
+        found.append(call)
+    return found
+
+
+def _loop(call: Call) -> Any:
+    """The dtype that an elementwise function computes in, if that is one for all its arguments, and floating."""
+    if call.kind != "ufunc" or set(call.kwargs) - {"out"} or call.function.signature is not None:
+        return None
+    dtypes = {x.dtype for x in call.args if type(x) is Array}
+    if len(dtypes) != 1 or len(call.args) < 2:
+        return None
+    (dtype,) = dtypes
+    kind = dtype.char
+    homogeneous = any(t.startswith(kind * len(call.args) + "->") for t in call.function.types)
+    return dtype if kind in "fd" and homogeneous and call.function is not np.ldexp else None
+
+
+def _fits(x: Any, dtype: Any) -> bool:
+    """Whether the conversion is NumPy's own: of an integer exact, of a finite float finite."""
+    if type(x) is int:
+        return abs(x) < 2**24
+    return math.isnan(x) or math.isinf(x) or abs(x) <= float(np.finfo(dtype).max)
+
+
+def _array(trace: Trace, value: Any, kind: str) -> Array:
+    memory = Memory(kind, len(trace.memories), value)
+    trace.memories.append(memory)
+    array = Array(len(trace.arrays), memory, value, None, 0)
+    if kind == "result":
+        array.value = None
+    trace.arrays.append(array)
+    return array

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_catalogue import Call, calls
 
 import tinytensor as tt
-from test_catalogue import Call, calls
 from tinytensor.compiler.stand_ins import Untraceable
 from tinytensor.testing.gradcheck import leaves_of, weights_for
 

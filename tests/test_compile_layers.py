@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-import tinytensor as tt
 from test_losses import IDS, REDUCTIONS, ROWS
 from test_torch_layers import FAMILIES, Draw, parts
+
+import tinytensor as tt
 from tinytensor import nn
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -51,6 +51,7 @@ LAYERS = [
     ["tinytensor.graph"],
     ["tinytensor.stepping"],
     ["tinytensor.sharing"],
+    ["tinytensor.arrays", "tinytensor.deferred"],
     ["tinytensor.primitive"],
     ["tinytensor.recorded"],
     ["tinytensor.ops"],
@@ -68,6 +69,7 @@ LAYERS = [
     ["tinytensor.anomaly"],
     ["tinytensor"],  # what ``import tinytensor`` brings; the layers above it load when they are used
     ["tinytensor.nn", "tinytensor.optim", "tinytensor.fft", "tinytensor.linalg"],
+    ["tinytensor.compiler"],
     ["tinytensor.data", "tinytensor.checkpoints"],
     ["tinytensor.signal", "tinytensor.integrate"],
     ["tinytensor.special", "tinytensor.stats", "tinytensor.sparse"],
@@ -88,6 +90,7 @@ ANYWHERE = {"tinytensor.typing"}
 #: Imports inside a function, of modules of our own: which, and why they are late.
 LATE = {
     ("tinytensor.explanation", "tinytensor.plot.explanation"): "an explanation in words needs no figures",
+    ("tinytensor.compiler.compiled", "tinytensor.compiler.source"): "a replay needs no text for people",
     ("tinytensor", "importlib"): "public subpackages load when they are first used",
     ("tinytensor.io", "tinytensor.nn"): "reading arrays from a file needs no networks",
     ("tinytensor.testing", "tinytensor.testing.strategies"): "hypothesis is an extra",
@@ -103,6 +106,7 @@ OPTIONAL = {
     "graphviz_pure",
     "safetensors",
     "onnx",
+    "numba",
     "typer",
     "rich",
     "hypothesis",

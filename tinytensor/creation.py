@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor import graph
+from tinytensor.deferred import Deferred
 from tinytensor.ops import building
-from tinytensor.primitive import Deferred, TensorBase, wrap
+from tinytensor.primitive import TensorBase, wrap
 from tinytensor.sharing import leak
 from tinytensor.tensor import _check_differentiable, _supported
 

@@ -228,7 +228,8 @@ def owner(array: Any) -> Any:
     """The array that owns the memory which ``array`` looks at."""
     while array.base.__class__ is np.ndarray:
         array = array.base
-    return array
+    inner = getattr(array.base, "base", None)  # NumPy's as_strided puts an object between
+    return owner(inner) if inner.__class__ is np.ndarray else array
 
 
 def note_write(array: Any) -> None:

@@ -26,7 +26,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 
-from tinytensor.graph import Node, assured, fresh, recording
+from tinytensor.arrays import asarray, contiguous, empty, settled, traced, writable, zeros
+from tinytensor.deferred import Deferred, batched
+from tinytensor.graph import Node, fresh, recording
 from tinytensor.sharing import Family, kin, leak
 
 if TYPE_CHECKING:
@@ -40,54 +42,6 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 _new = object.__new__
 _ndarray = np.ndarray
-
-
-def asarray(x: Any, dtype: Any = None) -> Any:
-    """``np.asarray(x, dtype)``; what is such an array already, or stands for one in a traced program, is itself."""
-    if x.__class__ is _ndarray:
-        return x if dtype is None or x.dtype == dtype else x.astype(dtype)
-    return np.asarray(x, dtype)
-
-
-def contiguous(x: Any) -> Any:
-    """An array of at least one axis in C order: itself, or a copy.   (:func:`numpy.ascontiguousarray`)"""
-    return x if x.flags.c_contiguous else x.copy()
-
-
-def empty(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
-    """``np.empty``, beside the arrays that a function works on: in a traced program part of it."""
-    return np.empty(shape, dtype) if type(like) is _ndarray else np.empty_like(like, dtype, shape=shape, order="C")
-
-
-def zeros(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
-    """``np.zeros``, beside the arrays that a function works on: in a traced program part of it."""
-    return np.zeros(shape, dtype) if type(like) is _ndarray else np.zeros_like(like, dtype, shape=shape, order="C")
-
-
-def writable(x: Any) -> Any:
-    """``np.asarray(x)`` for ``out=``: NumPy gives a number, not an array, where there are no axes."""
-    if x.__class__ is not _ndarray:
-        return np.asarray(x)
-    return x if type(x) is _ndarray or x.ndim else np.atleast_1d(x).reshape(())  # a number's own reshape gives a number
-
-
-def traced(x: Any) -> bool:
-    """Whether x stands for an array in a traced program, which does not choose by its values."""
-    return type(x) is not _ndarray and x.__class__ is _ndarray
-
-
-def _alike(x: Any, shape: tuple[int, ...], dtype: Any) -> bool:
-    return bool(x.shape == shape and x.dtype == dtype)
-
-
-def settled(out: Any) -> Any:
-    """``out``, whose shapes or dtypes depend on values: a traced program is right while they are what they are now."""
-    for x in out if isinstance(out, tuple) else (out,):
-        if traced(x):
-            assured(_alike, x, x.shape, x.dtype)
-    return out
-
-
 _asarray = asarray
 
 #: NumPy's function -> ours, for ``np.name(tensor)``.
@@ -103,32 +57,6 @@ class TensorBase:
     _data: npt.NDArray[Any]
     _node: Node | None
     _viewed: Family | None  # who else looks at the array; unset until a view or an alias is handed out
-
-
-class Deferred(TypeError):  # noqa: N818
-    """Raised by a value that stands for a batch of tensors, where its array is asked for."""
-
-
-def _no_rule(op: Any, apply: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    raise NotImplementedError
-
-
-_batching: list[Callable[[Any, Any, tuple[Any, ...]], Any]] = [_no_rule]  # told by the modules that make such values
-
-
-def use_batching(rule: Callable[[Any, Any, tuple[Any, ...]], Any]) -> None:
-    """Let ``rule(op, apply, args)`` compute a primitive of such values, and what a composite could not.
-
-    Of several the latest is asked first; it returns NotImplemented for values that are not its own.
-    """
-    _batching.append(rule)
-
-
-def _batched(op: Any, apply: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    """What a primitive does with a value whose array cannot be had."""
-    for rule in reversed(_batching):
-        if (made := rule(op, apply, args)) is not NotImplemented:
-            return made
 
 
 _Tensor: Any = TensorBase  # the class with methods, told once by the module that defines it
@@ -481,7 +409,7 @@ def _unary(op: Op) -> Callable[..., Any]:
             a, parent = x._data, x._node
             out = forward(a)
         except Deferred:
-            return _batched(op, apply, (x,))
+            return batched(op, apply, (x,))
         if out.__class__ is not _ndarray:
             out = _asarray(out)
         elif views and (out is a or out.base is not None):
@@ -533,7 +461,7 @@ def _binary(op: Op) -> Callable[..., Any]:
                 return op.plain((x, y))
             out = forward(a, b)
         except Deferred:
-            return _batched(op, apply, (x, y))
+            return batched(op, apply, (x, y))
         if out.__class__ is not _ndarray:
             out = _asarray(out)
         elif views and (out is a or out is b or out.base is not None):
@@ -587,7 +515,7 @@ def _one(op: Op) -> Callable[..., Any]:
             a, parent = x._data, x._node
             out = forward(a, *options)
         except Deferred:
-            return _batched(op, apply, args)
+            return batched(op, apply, args)
         if out.__class__ is not _ndarray:
             out = _asarray(out)
         elif out is a:
@@ -653,7 +581,7 @@ def _general(op: Op, forward: Callable[..., Any] | None = None) -> Callable[...,
                     values[at] = operand(values[at], op)
             out = forward(*values)
         except Deferred:
-            return _batched(op, apply, given)
+            return batched(op, apply, given)
         for at in inputs:
             if out is values[at] and out is not None:
                 out = out.view()
@@ -694,7 +622,7 @@ def _variadic(op: Op, forward: Callable[..., Any] | None = None) -> Callable[...
             arrays = tuple([x._data if isinstance(x, TensorBase) else _asarray(operand(x, op)) for x in xs])
             out = forward(*options, *arrays)
         except Deferred:
-            return _batched(op, apply, args)
+            return batched(op, apply, args)
         if out.__class__ is _ndarray:
             out = _seen(out, *xs)
         needs = tuple([node is not None for node in nodes])
@@ -826,7 +754,7 @@ def composite(*numpy_functions: Any) -> Callable[[F], F]:
             try:
                 return function(*given)
             except Deferred:
-                return _batched(signature, plain, given)
+                return batched(signature, plain, given)
 
         return _publish(apply, function, numpy_functions, signature)
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor.batching.standin import StandIn
+from tinytensor.deferred import Deferred
 from tinytensor.ops import elementwise as el
 from tinytensor.ops import shape as shapes
-from tinytensor.primitive import Deferred, TensorBase, asarray, wrap
+from tinytensor.primitive import TensorBase, asarray, wrap
 from tinytensor.tensor import Tensor
 
 if TYPE_CHECKING:

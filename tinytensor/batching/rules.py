@@ -17,9 +17,10 @@ from tinytensor import dispatch
 from tinytensor.batching.batch import Batched, Level, padded, use_rules
 from tinytensor.batching.places import RULES as PLACES
 from tinytensor.batching.places import Lane, getitem, rule, shifted
+from tinytensor.deferred import use_batching
 from tinytensor.ops import contraction, shape
 from tinytensor.ops import reductions as red
-from tinytensor.primitive import Op, Signature, TensorBase, asarray, use_batching
+from tinytensor.primitive import Op, Signature, TensorBase, asarray
 
 __all__ = ["RULES", "batched"]
 

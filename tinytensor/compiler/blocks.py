@@ -9,7 +9,7 @@ import numpy as np
 
 from tinytensor.compiler.program import Array, Call, Memory, Number
 from tinytensor.compiler.runs import Run, role
-from tinytensor.compiler.threads import Divided, Spare
+from tinytensor.compiler.threads import Divided, Spare, threads
 
 if TYPE_CHECKING:
     from tinytensor.compiler.code import Code
@@ -176,6 +176,36 @@ class Blocks:
             lines.append("        errors_reset(token)")
         return "\n".join(lines) + "\n\n"
 
+    def shown(self) -> Iterator[tuple[str, Call | None]]:
+        """The loop for readers: (line, the call that it makes)."""
+        code, run = self.code, self.run
+        for a in self.fresh:
+            yield f"{code.name(a)} = np.empty({a.shape}, np.{a.dtype.name})", None
+        for name, text in [*self.shapes(dynamic=False), *self.shapes(dynamic=True)]:
+            if name != text:
+                yield f"{name} = {text}", None
+        yield f"for {self.start} in range(0, {run.rows}, {self.step}):  # what one call leaves in the cache, the next one reads", None
+        yield from ((f"    {line}", None) for line in self.parts())
+        first = quiet = run.calls[0].quiet
+        for call, text in self.lines:
+            if call.quiet != quiet:
+                quiet = call.quiet
+                if quiet:
+                    yield "    with np.errstate(all='ignore'):", None
+            yield "    " * (1 + (quiet != first)) + text, call
+
+    def about(self) -> str:
+        """What an account of the plan says of it."""
+        run, threads = self.run, self.threads()
+        return (
+            f"{len(run.calls)} calls over {run.size:,} elements, {self.step * run.width:,} at a time, in {threads} "
+            f"thread{'s' * (threads != 1)}; {len(run.inside)} results exist for a block alone"
+        )
+
+    def threads(self) -> int:
+        """How many threads share the work."""
+        return threads(-(-self.run.rows // self.step), self.run.size * len(self.run.calls))
+
     # ------------------------------------------------------------------------------------------------------------ memory
 
     def bound(self, values: dict[Array, Any], space: dict[str, Any]) -> dict[str, Any]:
@@ -188,7 +218,7 @@ class Blocks:
             found[f"{self.code.name(a)}_spare"] = Spare(a.shape, a.dtype)
         found[self.name] = Divided(
             space[f"{self.name}_blocks"], range(0, self.run.rows, self.step),
-            [(self.shape(), dtype) for _, dtype in self.buffers], self.run.size * len(self.run.calls),
+            [(self.shape(), dtype) for _, dtype in self.buffers], self.threads(),
         )  # fmt: skip
         return found
 

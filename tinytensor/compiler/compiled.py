@@ -23,8 +23,9 @@ from tinytensor.compiler.replay import OTHER, STALE, Replay
 from tinytensor.compiler.stand_ins import TracedNumber
 from tinytensor.compiler.trace import Trace, tracing
 from tinytensor.compiler.twice import check_same
+from tinytensor.deferred import Deferred
 from tinytensor.graph import recording
-from tinytensor.primitive import Deferred, TensorBase
+from tinytensor.primitive import TensorBase
 from tinytensor.tape import LEVELS
 
 __all__ = ["Compiled", "compile"]

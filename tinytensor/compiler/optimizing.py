@@ -57,6 +57,10 @@ def step(trace: Trace, optimizer: Any, closure: Callable[[], Any] | None) -> Any
     quiet = graph._errors.set(graph._IGNORED)
     try:
         trace.guard(optimizer, "_version", optimizer._version)
+        trace.guard(optimizer, "param_groups", optimizer.param_groups)
+        trace.guard(optimizer, "state", optimizer.state)
+        trace.guard_members(optimizer.param_groups)
+        trace.guard_members(optimizer.state)
         for index, group in enumerate(optimizer.param_groups):
             _group(trace, optimizer, index, group)
     finally:
@@ -68,7 +72,9 @@ def step(trace: Trace, optimizer: Any, closure: Callable[[], Any] | None) -> Any
 def _group(trace: Trace, optimizer: Any, index: int, group: dict[str, Any]) -> None:
     optimizer._check(group)
     live = Live(trace, group)
-    trace.guard_length(group["params"])
+    if type(group.get("lr")) in (int, float):
+        bool(live["lr"] >= -1e-9)  # a condition: a schedule that has gone wrong is refused, as it is without compiling
+    trace.guard_members(group["params"])
     names, split = optimizer.buffers(group), parts if optimizer.elementwise else whole
     work: list[Iterable[Any]] = []
     counted: list[Any] = []
@@ -87,9 +93,7 @@ def _group(trace: Trace, optimizer: Any, index: int, group: dict[str, Any]) -> N
             if optimizer.counts:
                 counted.append((state, t))
         common = optimizer._together.get((index, p.dtype.char))
-        if common is not None and id(p) in common.number:
-            if not trace.holds(p, common.seen[common.number[id(p)]]()):
-                raise Unsettled
+        if common is not None and id(p) in common.number and _settled(trace, p, common):
             together.setdefault(p.dtype.char, []).append((common.number[id(p)], p, g, t, state))
         else:
             work.append(split((p._data, g, t, *[state[name] for name in names])))
@@ -99,6 +103,19 @@ def _group(trace: Trace, optimizer: Any, index: int, group: dict[str, Any]) -> N
         work.append(_joined(trace, optimizer._together[index, kind], names, members))
     if work:
         optimizer.update(live, directed(live, chain.from_iterable(work)))
+
+
+def _settled(trace: Trace, p: Any, common: Any) -> bool:
+    """Whether a parameter lives in the common array. One that has other memory is given the chance to move there, once: if
+    somebody holds that memory, or assigns to ``p.data`` again, it is updated where it is, to the same bits.
+    """
+    if trace.holds(p, common.seen[common.number[id(p)]]()):
+        trace.fixed[id(p)] = p
+        return True
+    if id(p) in common.apart:
+        return False
+    common.apart.add(id(p))
+    raise Unsettled
 
 
 def _tick(trace: Trace, optimizer: Any, state: Live, live: Live, counted: list[Any]) -> Any:

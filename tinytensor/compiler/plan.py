@@ -1,5 +1,7 @@
-"""From what a trace wrote down to a plan: what is not needed goes, what is computed twice is computed once, writes to what
-outlives the call come last, and results get memory that is reused as soon as nobody looks at it any more.
+"""From a trace to a plan: which calls are needed, in which order, and where their results lie.
+
+What is not needed goes, what is computed twice is computed once, writes to what outlives the call come last, and results get
+memory that is reused as soon as nobody looks at it any more.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -105,7 +106,7 @@ class Replay:
             else:
                 held = code.fresh(f"held_{array.name or 'state'}")
                 self.held.append((held, t, array))
-                yield f"if {holder}._data is not {held}: return STALE"
+                yield f"if {holder}._data is not {held}: return {'OTHER' if id(t) in trace.fixed else 'STALE'}"
         for t, node in trace.nodes.values():
             yield f"if {code.constant(t, 'tensor')}._node is not {code.constant(node, 'node') if node else None}: return OTHER"
         for node, before in trace.grads_before.values():
@@ -114,10 +115,13 @@ class Replay:
             else:
                 yield f"if {code.constant(node, 'node')}.grad is not {code.constant(before, 'gradient')}: return OTHER"
         for thing, attribute, value in trace.guards.values():
-            differs = "is not" if value is None or type(value) is bool else "!="
-            yield f"if {code.constant(thing, type(thing).__name__.lower())}.{attribute} {differs} {code.text(value)}: return OTHER"
-        for container, length in trace.lengths.values():
-            yield f"if len({code.constant(container, 'params')}) != {length}: return OTHER"
+            differs = "is not" if value is None or type(value) in (bool, list, dict) else "!="
+            wanted = code.constant(value, attribute) if type(value) in (list, dict) else code.text(value)
+            yield f"if {code.constant(thing, type(thing).__name__.lower())}.{attribute} {differs} {wanted}: return OTHER"
+        for container, members in trace.members.values():
+            name, each = code.constant(container, "members"), ".values()" if type(container) is dict else ""
+            self.fixed[f"{name}_ids"] = [*map(id, members)]
+            yield f"if [*map(id, {name}{each})] != {name}_ids: return OTHER"
         for container, key, array in trace.entries.values():
             held = code.fresh(f"held_{key}")
             self.fixed[held] = array
@@ -181,5 +185,6 @@ def _look(call: Any, values: dict[Array, Any]) -> None:
     made = call.function(*mapped(call.args, known), **mapped(call.kwargs, known))
     for a, value in zip(call.results(), made if type(made) in (list, tuple) else [made], strict=True):
         if a.memory.kind == "result" and not value.flags.writeable:
-            value.flags.writeable = True  # of np.diagonal, say: the memory is ours
+            with suppress(ValueError):  # windows stay as they are: nobody writes into them
+                value.flags.writeable = True  # of np.diagonal, say: the memory is ours
         values[a] = value

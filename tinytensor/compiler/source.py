@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 import textwrap
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -69,7 +71,7 @@ def _functions(replay: Replay) -> Iterator[str]:
     embedded: list[str] = []
     used = replay.text
     for label, f in replay.code.functions.items():
-        if f"{label}(" not in used:
+        if not re.search(rf"(?<![\w.]){label}\(", used):  # methods of arrays have no name of their own
             continue
         owner = getattr(f, "__self__", None)
         if isinstance(f, np.ufunc) or getattr(np, getattr(f, "__name__", ""), None) is f:
@@ -174,6 +176,8 @@ def _memory(replay: Replay) -> Iterator[str]:
             base = first[block][0]
             shape, strides = out.shape, _strides(out)
             yield f"{name} = np.ndarray({shape}, np.{out.dtype.name}, {base}.base, 0{strides})"
+    for loop in code.blocks.values():
+        yield from (f"{name} = np.empty({loop.shape()}, np.{dtype.name})" for name, dtype in loop.buffers)
 
 
 def _layout(a: Array) -> Any:
@@ -218,7 +222,7 @@ def _body(replay: Replay) -> Iterator[str]:
     """The calls, under their parts, with shapes and the functions that made them."""
     part, quiet, titled = "", False, ""
     code = replay.code
-    for line, call in code.body:
+    for line, call, about in _shown(replay):
         if call.part != part:
             part = call.part
             titled = f"# {_PARTS.get(part, part)}"
@@ -231,7 +235,17 @@ def _body(replay: Replay) -> Iterator[str]:
             titled = ""
         if call.kind == "check":
             line = f"assert {'' if call.kwargs['answer'] else 'not '}{line[line.index('if ') + 3 : line.index(': ')].removeprefix('not ')}"
-        yield ("    " if quiet else "") + f"{line}{_comment(call)}"
+        yield ("    " if quiet else "") + line + about
+
+
+def _shown(replay: Replay) -> Iterator[tuple[str, Call, str]]:
+    """(line, call, comment), with loops over blocks written out."""
+    blocks = replay.code.blocks
+    for call, lines in groupby(replay.code.body, lambda entry: entry[1]):
+        if call in blocks:
+            yield from ((line, call, _comment(made) if made else "") for line, made in blocks[call].shown())
+        else:
+            yield from ((line, call, _comment(call)) for line, _ in lines)
 
 
 def _comment(call: Call) -> str:
@@ -281,7 +295,9 @@ def explain(name: str, replay: Replay, plans: int) -> str:
         for a in c.results()
         if a.memory in plan.static and c.kind != "view" and a.call is c
     )
-    fresh = [a for c in plan.calls for a in c.results() if not code.static(a) and c.kind != "view"]
+    inside = {m for run in plan.runs for m in run.inside}
+    made = [a for c in plan.calls if c.kind != "view" for a in c.results() if a.memory not in inside]
+    fresh = [a for a in made if not code.static(a)]
     lines = [
         f"{name}: {plans} plan{'s' * (plans != 1)}; this one, the latest, for ({', '.join(_arguments(replay))})",
         f"  traced        {plan.traced} calls of NumPy",
@@ -294,10 +310,12 @@ def explain(name: str, replay: Replay, plans: int) -> str:
         f"  made anew     {len(fresh)} arrays in each call: they are handed out, or NumPy makes them",
         f"  written       {len(list(_states(replay)))} arrays and {len(plan.trace.cell_writes)} numbers outlive the call",
     ]
+    for blocks in code.blocks.values():
+        lines.append(f"  in blocks     {blocks.about()}")
     for c in opaque:
         lines.append(f"  whole         {c.name()} ({c.label}): it looks at values, so it is one call")
     lines.append("")
-    return "\n".join(lines + [f"  {line}{_comment(c)}" for line, c in code.body])
+    return "\n".join(lines + [f"  {line}{about}" for line, _, about in _shown(replay)])
 
 
 def _arguments(replay: Replay) -> Iterator[str]:

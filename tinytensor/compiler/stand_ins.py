@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from tinytensor.primitive import Deferred, TensorBase
+from tinytensor.deferred import Deferred
+from tinytensor.primitive import TensorBase
 
 if TYPE_CHECKING:
     from tinytensor.compiler.program import Array, Number

@@ -7,13 +7,13 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Divided", "Spare", "thread_count"]
+__all__ = ["Divided", "Spare", "thread_count", "threads"]
 
 #: Elements times calls that are worth the 30 μs of waking a thread.
 _WORTH = 500_000
@@ -25,6 +25,11 @@ def thread_count() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return max(1, min(cores, int(asked) if asked.isdigit() else cores, _MOST))
+
+
+def threads(blocks: int, effort: int) -> int:
+    """How many threads share so many blocks; ``effort``: elements times calls."""
+    return min(thread_count(), blocks) if effort >= _WORTH else 1
 
 
 class _Job:
@@ -79,9 +84,8 @@ class Divided:
     An error in one thread is raised when the others are done. With ``np.errstate(all='warn')`` NumPy may warn once per block.
     """
 
-    def __init__(self, work: Callable[..., Any], starts: range, buffers: list[tuple[Any, Any]], effort: int) -> None:
+    def __init__(self, work: Callable[..., Any], starts: range, buffers: list[tuple[Any, Any]], threads: int) -> None:
         self.work, self.starts = work, starts
-        threads = min(thread_count(), len(starts)) if effort >= _WORTH else 1
         self.buffers = [[np.empty(shape, dtype) for shape, dtype in buffers] for _ in range(threads)]
 
     def __call__(self, *args: Any) -> None:
@@ -121,5 +125,3 @@ class Spare:
             self.held[0] = np.empty(self.shape, self.dtype)
         return self.held[0]
 
-
-del Iterator

@@ -22,9 +22,10 @@ from tinytensor.compiler.optimizing import step
 from tinytensor.compiler.program import Array, Call, Memory, Number, mapped
 from tinytensor.compiler.stand_ins import TracedArray, TracedNumber, Untraceable
 from tinytensor.creation import Generator
+from tinytensor.deferred import use_batching
 from tinytensor.graph import Node, joined, owner, settled
 from tinytensor.nn.module import Module
-from tinytensor.primitive import Op, TensorBase, _general, _variadic, use_batching
+from tinytensor.primitive import Op, TensorBase, _general, _variadic
 
 __all__ = ["Trace", "same", "tracing"]
 
@@ -69,8 +70,9 @@ class Trace:
         self.generators: dict[int, tuple[Any, Any, Any]] = {}  # id -> (generator, its owner, state)
         self.entries: dict[tuple[int, Any], tuple[Any, Any, Any]] = {}  # entries of dicts that must stay these arrays
         self.guards: dict[tuple[int, str], tuple[Any, str, Any]] = {}
-        self.lengths: dict[int, tuple[list[Any], int]] = {}
+        self.members: dict[int, tuple[Any, list[Any]]] = {}
         self.last: list[tuple[Any, Any]] = []
+        self.fixed: dict[int, Any] = {}  # tensors that must keep their memory, which is part of another array's
         self.covered: dict[Array, Array] = {}  # tensors' arrays that lie in a larger one
         self.part = "forward"
         self._known: dict[int, tuple[Any, Memory]] = {}  # id of an owner of memory -> (how to reach it, memory)
@@ -367,9 +369,9 @@ class Trace:
         """The plan holds while ``thing.attribute`` is ``value``."""
         self.guards[id(thing), attribute] = (thing, attribute, value)
 
-    def guard_length(self, container: list[Any]) -> None:
-        """The plan holds while a list has the length that it has."""
-        self.lengths[id(container)] = (container, len(container))
+    def guard_members(self, container: Any) -> None:
+        """The plan holds while a list, or a dict, has the members that it has."""
+        self.members[id(container)] = (container, [*(container.values() if type(container) is dict else container)])
 
     def made(self, t: Any) -> bool:
         """Whether a tensor was made in this run."""

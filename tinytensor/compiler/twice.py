@@ -17,10 +17,11 @@ def check_same(first: Trace, second: Trace) -> None:
     """Raise Untraceable if the traces differ, in a call, in a constant, or in how many there are."""
     if len(first.calls) != len(second.calls):
         raise _changed(f"{len(first.calls)} calls of NumPy, then {len(second.calls)}")
+    pairs: dict[Any, Any] = {}  # arrays of the first that were met -> of the second, and back
     for a, b in zip(first.calls, second.calls, strict=True):
         if a.function != b.function and a.name() != b.name():
             raise _changed(f"{a.name()}, then {b.name()}", a)
-        if not _equal([a.args, a.kwargs], [b.args, b.kwargs]):
+        if not _equal([a.args, a.kwargs, a.out], [b.args, b.kwargs, b.out], pairs):
             raise _changed("a constant of another value, or another array", a)
     for a, b in zip(_constants(first), _constants(second), strict=False):
         if a.value is not b.value and not _same_bytes(a.value, b.value):
@@ -31,19 +32,20 @@ def _constants(trace: Trace) -> list[Array]:
     return [a for a in trace.arrays if a.memory.kind == "constant" and a.call is None]
 
 
-def _equal(a: Any, b: Any) -> bool:
+def _equal(a: Any, b: Any, pairs: dict[Any, Any]) -> bool:
     if isinstance(a, Array) and isinstance(b, Array):
-        return (a.number, a.shape, a.dtype, a.strides) == (b.number, b.shape, b.dtype, b.strides)
+        alike = (a.shape, a.dtype, a.strides, a.offset) == (b.shape, b.dtype, b.strides, b.offset)
+        return alike and pairs.setdefault(a, b) is b and pairs.setdefault(b, a) is a
     if isinstance(a, Number) and isinstance(b, Number):
         return a.number == b.number
     if type(a) is not type(b):
         return False
     if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(_equal, a, b))
+        return len(a) == len(b) and all(_equal(x, y, pairs) for x, y in zip(a, b, strict=True))
     if isinstance(a, dict):
-        return a.keys() == b.keys() and all(_equal(a[k], b[k]) for k in a)
+        return a.keys() == b.keys() and all(_equal(a[k], b[k], pairs) for k in a)
     if isinstance(a, slice):
-        return _equal((a.start, a.stop, a.step), (b.start, b.stop, b.step))
+        return _equal((a.start, a.stop, a.step), (b.start, b.stop, b.step), pairs)
     if isinstance(a, float):
         return a == b or (a != a and b != b)
     if isinstance(a, (int, str, bytes, bool, np.generic, np.dtype)):

@@ -14,7 +14,7 @@ from tinytensor.ops.indexing import getitem
 from tinytensor.ops.pieces import relu
 from tinytensor.ops.reductions import log_softmax, softmax
 from tinytensor.ops.reductions import sum as _sum
-from tinytensor.primitive import TensorBase, asarray, contiguous, empty, primitive
+from tinytensor.primitive import TensorBase, asarray, contiguous, empty, primitive, zeros
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -24,7 +24,7 @@ __all__ = ["cross_entropy", "focal_loss", "multi_margin_loss", "nll_loss"]
 
 
 def _one_hot(target: Any, x: Any) -> Any:
-    hot = np.zeros(x.shape, x.dtype)
+    hot = zeros(x.shape, x.dtype, target)
     hot[np.arange(target.size), target] = 1
     return hot
 
@@ -131,7 +131,7 @@ def _averaged(each: Any, weights: Any, shape: Any, reduction: str, op: str) -> T
     """Each loss reduced; the mean is weighted."""
     if weights is not None and reduction == "mean":
         total, every = weights.sum(), _sum(each, None, False)
-        return every / total if total else every + np.nan  # nothing counts: NaN, whose gradient is 0, as in PyTorch
+        return every / total if assured(np.any, total != 0) else every + np.nan  # nothing counts: NaN, whose gradient is 0, as in PyTorch
     each = each if reduction != "none" or each.shape == shape else each.reshape(shape)
     return reduced(each, reduction, op)
 

@@ -255,7 +255,7 @@ def cosine_embedding_loss(
     tensor(0.2929)
     """
     x1, x2 = _pair(input1, input2, "cosine_embedding_loss")
-    y = np.asarray(target._data if isinstance(target, TensorBase) else target)
+    y = asarray(target._data if isinstance(target, TensorBase) else target)
     if x1.ndim not in (1, 2) or y.shape != x1.shape[:-1]:
         raise ValueError(f"cosine_embedding_loss: expected (N, D), (N, D) and (N,), got {x1.shape} and {y.shape}")
     dots = [_sum(a * b, -1, False) for a, b in ((x1, x2), (x1, x1), (x2, x2))]
@@ -277,6 +277,10 @@ def _bce(x: Any, y: Any) -> Any:
         return (y - 1) * np.maximum(np.log1p(-x), -100) - y * np.maximum(np.log(x), -100)
 
 
+def _in_unit(x: Any) -> bool:
+    return bool(x.min() >= 0 and x.max() <= 1)
+
+
 def binary_cross_entropy(
     input: Operand, target: Operand, weight: Operand | None = None, reduction: str = "mean"
 ) -> Tensor:
@@ -289,7 +293,7 @@ def binary_cross_entropy(
     tensor(0.34657359)
     """
     x, y = _pair(input, target, "binary_cross_entropy")
-    if x.size and not (x._data.min() >= 0 and x._data.max() <= 1):
+    if x.size and not assured(_in_unit, x._data):
         raise ValueError(
             "binary_cross_entropy: predictions are probabilities in [0, 1], got "
             f"{x._data.min()} … {x._data.max()}; for logits use binary_cross_entropy_with_logits"

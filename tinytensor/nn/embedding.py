@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor import creation
+from tinytensor.deferred import Deferred
 from tinytensor.graph import assured
 from tinytensor.inplace import updating
 from tinytensor.nn.module import Module
 from tinytensor.nn.parameter import Parameter, floating, sizes
 from tinytensor.ops import embedding as f
-from tinytensor.primitive import Deferred, TensorBase, asarray, wrap
+from tinytensor.primitive import TensorBase, asarray, wrap, zeros
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -41,7 +42,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
     if num_classes == -1:
         num_classes = int(array.max()) + 1 if array.size else 0
     array = f.checked_classes(array, num_classes, "one_hot", "the numbers")
-    hot = np.zeros((*array.shape, num_classes), np.int64)
+    hot = zeros((*array.shape, num_classes), np.int64, array)
     np.put_along_axis(hot, array[..., None], 1, -1)
     return wrap(hot, None)  # type: ignore[no-any-return]
 

@@ -12,7 +12,7 @@ from tinytensor.graph import no_grad
 from tinytensor.nn.module import Module
 from tinytensor.nn.parameter import Parameter, as_input, floating
 from tinytensor.ops import normalization as f
-from tinytensor.primitive import TensorBase, asarray, wrap
+from tinytensor.primitive import TensorBase, asarray, traced, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -36,6 +36,11 @@ def _channels(x: Any, op: str, **given: Any) -> Any:
         if name.startswith("running") and getattr(value, "requires_grad", False):
             raise TypeError(f"{op}: {name} must not require grad: it is not learned, but written into")
     return x
+
+
+def _share_of_one(count: Any, running: Any) -> Any:
+    """1 / count: as a number, or as an array of the statistics' dtype, if the program is traced."""
+    return (1 / count).astype(running.dtype) if traced(count) else 1 / float(count.item())
 
 
 def _move(running: Any, value: Any, momentum: float) -> None:
@@ -229,7 +234,7 @@ class _BatchNorm(_Tracking):
         if self.num_batches_tracked is not None:
             self.num_batches_tracked += 1
             if self.momentum is None:  # the mean of all batches
-                momentum = 1 / float(self.num_batches_tracked.item())
+                momentum = _share_of_one(self.num_batches_tracked._data, self.running_mean)
         return batch_norm(a, self.running_mean, self.running_var, self.weight, self.bias, True, momentum, self.eps)
 
 

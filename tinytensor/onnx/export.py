@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinytensor import __version__
+from tinytensor.deferred import Deferred
 from tinytensor.graph import no_grad
 from tinytensor.io import check_writable, replacing
 from tinytensor.nn.module import Module
@@ -19,7 +20,7 @@ from tinytensor.onnx.graph import Graph, NodeOf
 from tinytensor.onnx.program import Size, Step, Symbol, merged
 from tinytensor.onnx.table import EMITTERS
 from tinytensor.onnx.tracing import Log, Traced
-from tinytensor.primitive import Deferred, TensorBase
+from tinytensor.primitive import TensorBase
 from tinytensor.trees import flatten
 
 __all__ = ["export", "to_model"]

@@ -11,10 +11,11 @@ import numpy as np
 
 from tinytensor import dispatch
 from tinytensor.batching.standin import StandIn
+from tinytensor.deferred import Deferred, use_batching
 from tinytensor.graph import no_grad
 from tinytensor.nn.module import Module
 from tinytensor.ops import elementwise, indexing
-from tinytensor.primitive import Deferred, Op, Signature, TensorBase, use_batching, wrap
+from tinytensor.primitive import Op, Signature, TensorBase, wrap
 from tinytensor.tensor import Tensor
 
 if TYPE_CHECKING:

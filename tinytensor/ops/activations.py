@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.graph import assured
 from tinytensor.ops.elementwise import keep
 from tinytensor.ops.reductions import softmax
 from tinytensor.ops.transcendental import sigmoid
-from tinytensor.primitive import TensorBase, asarray, composite, contiguous, primitive
+from tinytensor.primitive import TensorBase, asarray, composite, contiguous, empty, primitive, traced
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -168,16 +169,21 @@ def _cdf_block(x: Any) -> Any:
         return z
     z = np.absolute(x) * _SQRT1_2
     near = z <= 1
-    if near.all():
+    if assured(np.all, near):
         return 0.5 + 0.5 * _SQRT1_2 * x * (_horner(z * z, _T) / _horner(z * z, _U))
     np.minimum(z, 40, out=z)  # beyond, the exponential is 0
     tail = 0.5 * np.exp(-z * z) * (_horner(z, _P) / _horner(z, _Q))
     out = np.where(x > 0, 1 - tail, tail)
+    if traced(near):
+        return np.where(near, _cdf_near(x), out)
     if near.any():
-        w = x[near]
-        square = 0.5 * w * w
-        out[near] = 0.5 + 0.5 * _SQRT1_2 * w * (_horner(square, _T) / _horner(square, _U))
+        out[near] = _cdf_near(x[near])
     return out
+
+
+def _cdf_near(x: Any) -> Any:
+    square = 0.5 * x * x
+    return 0.5 + 0.5 * _SQRT1_2 * x * (_horner(square, _T) / _horner(square, _U))
 
 
 #: Elements at a time: the intermediate results of so many stay in the processor's cache.
@@ -243,7 +249,7 @@ def _silu_rule(g: Any, x: Any, out: Any, kept: Any) -> Any:
     if not (kept and kept[0] is x and g.__class__ is np.ndarray and g.shape == x.shape):
         gate = sigmoid(x)
         return g * (gate * (1 + x * (1 - gate)))
-    gx = np.subtract(1, kept[1], np.empty(x.shape, x.dtype))
+    gx = np.subtract(1, kept[1], empty(x.shape, x.dtype, x))
     gx *= out
     gx += kept[1]
     gx *= g
@@ -253,7 +259,7 @@ def _silu_rule(g: Any, x: Any, out: Any, kept: Any) -> Any:
 @primitive(elementwise=True, x=_silu_rule)
 def _silu(x: Any, kept: list[Any]) -> Any:
     """x σ(x). ``kept``: an empty list, in which σ(x) is left for the rule, which takes it if it is that of its x."""
-    gate = np.negative(x, np.empty(x.shape, x.dtype))
+    gate = np.negative(x, empty(x.shape, x.dtype, x))
     with np.errstate(over="ignore"):  # e⁻ˣ may be ∞: its reciprocal is the 0 that is meant
         np.exp(gate, gate)
     gate += 1

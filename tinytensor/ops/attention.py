@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.primitive import primitive
+from tinytensor.primitive import empty, primitive
 
 __all__ = ["attention", "causal_mask", "packed_attention", "split"]
 
@@ -106,7 +106,7 @@ def _packed_rule(g: Any, x: Any, out: Any, kept: Any, heads: int, scale: float, 
     if gy is not None:
         gy = gy.reshape(*x.shape[:-1], heads, v.shape[-1]).transpose(_APART[x.ndim, batch_first])
     if gy.__class__ is np.ndarray and x.__class__ is np.ndarray and (gp is None or gp.__class__ is np.ndarray):
-        gx = np.empty(x.shape, x.dtype)
+        gx = empty(x.shape, x.dtype, x)
         return gx, _of_heads(gy, gp, q, k, v, out[1], kept, scale, split(gx, heads, batch_first))[3]
     *gqkv, gmask = _of_heads(gy, gp, q, k, v, out[1], kept, scale)
     return np.stack(gqkv).transpose(_FROM[x.ndim, batch_first]).reshape(x.shape), gmask

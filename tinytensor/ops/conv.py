@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from tinytensor.primitive import TensorBase, asarray, contiguous, primitive
+from tinytensor.primitive import TensorBase, asarray, contiguous, empty, primitive, traced, zeros
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -47,8 +47,11 @@ def outside(x: Any) -> Any:
     return x.transpose(-1, *range(x.ndim - 1))
 
 
-def blank(shape: Ints, dtype: Any) -> tuple[Any, Any]:
+def blank(shape: Ints, dtype: Any, like: Any) -> tuple[Any, Any]:
     """An array (N, C, ...) that owns its memory, in which the batch comes last; and the view (C, ..., N) to fill it."""
+    if traced(like):
+        inner = empty(shape, dtype, like)
+        return outside(inner), inner
     out = np.empty_like(outside(np.empty(shape, dtype)))  # the layout of a view, but no view: others may write into it
     return out, out.transpose(*range(1, out.ndim), 0)
 
@@ -60,7 +63,9 @@ def padded(x: Any, pads: Pads, value: Any = 0, dtype: Any = None) -> Any:
     if not any(map(any, pads)):
         return contiguous(x if x.dtype == dtype else x.astype(dtype))
     size = tuple([n + a + b for n, (a, b) in zip(x.shape[1:-1], pads, strict=True)])
-    out = np.full((x.shape[0], *size, x.shape[-1]), value, dtype) if value else np.zeros((x.shape[0], *size, x.shape[-1]), dtype)  # fmt: skip
+    out = (empty if value else zeros)((x.shape[0], *size, x.shape[-1]), dtype, x)
+    if value:
+        out.fill(value)
     to, of = (slice(None),), (slice(None),)
     for n, (a, b) in zip(x.shape[1:-1], pads, strict=True):
         to += (slice(max(a, 0), max(a, 0) + n + min(a, 0) + min(b, 0)),)
@@ -75,6 +80,13 @@ def windows(x: Any, kernel: Ints, stride: Ints, dilation: Ints) -> Any:
     places = [
         (n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(x.shape[1:-1], kernel, stride, dilation, strict=True)
     ]
+    if traced(x):  # NumPy's as_strided is not seen there
+        axes = tuple(range(1, x.ndim - 1))
+        spans = tuple([d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)])
+        view = np.lib.stride_tricks.sliding_window_view(x, spans, axes, writeable=True)
+        thin = [slice(None, None, s) for s in stride], [slice(None, None, d) for d in dilation]
+        view = view[(slice(None), *thin[0], slice(None), *thin[1])]
+        return view.transpose(0, *range(x.ndim, view.ndim), *axes, x.ndim - 1)
     moves = [b * d for b, d in zip(steps, dilation, strict=True)] + [b * s for b, s in zip(steps, stride, strict=True)]
     return as_strided(x, (x.shape[0], *kernel, *places, x.shape[-1]), (first, *moves, last))
 
@@ -97,7 +109,7 @@ def _correlated(x: Any, weight: Any, bias: Any, stride: Ints, dilation: Ints, gr
     view, axis = windows(x, kernel, stride, dilation), 1 + len(kernel)
     matrices = weight.reshape(groups, n_out // groups, -1)
     dtype = np.result_type(x, weight) if bias is None else np.result_type(x, weight, bias)
-    out, flat = blank((n_out, *view.shape[axis:]), dtype)
+    out, flat = blank((n_out, *view.shape[axis:]), dtype, x if traced(x) else weight)
     flat = flat.reshape(groups, n_out // groups, math.prod(view.shape[axis:]))
     row = math.prod(view.shape[axis + 1 :])
     for a, b in _slices(view.shape, axis, x.itemsize):
@@ -113,7 +125,7 @@ def _scattered(g: Any, weight: Any, size: Ints, stride: Ints, dilation: Ints, gr
     """The transpose of :func:`_correlated`: (O, ..., N) to padded images (C, *size, N), each product added to its place."""
     n_out, n_in, *kernel = weight.shape
     matrices = weight.reshape(groups, n_out // groups, -1).swapaxes(1, 2)
-    out = np.zeros((groups * n_in, *size, g.shape[-1]), np.result_type(g, weight))
+    out = zeros((groups * n_in, *size, g.shape[-1]), np.result_type(g, weight), g if traced(g) else weight)
     flat, places = g.reshape(groups, n_out // groups, math.prod(g.shape[1:])), g.shape[1:-1]
     row = math.prod(g.shape[2:])
     for a, b in _slices((len(out), *kernel, *g.shape[1:]), 1 + len(kernel), out.itemsize):
@@ -197,7 +209,7 @@ def _kernel(y: Any, x: Any, kernel: Ints, stride: Ints, pads: Pads, dilation: In
     taps = len(view) // groups * math.prod(kernel)
     flat = y.reshape(groups, n_out // groups, math.prod(y.shape[1:]))
     row = math.prod(y.shape[2:])
-    out = np.zeros((groups, taps, n_out // groups), np.result_type(y, x))
+    out = zeros((groups, taps, n_out // groups), np.result_type(y, x), x if traced(x) else y)
     for a, b in _slices(view.shape, axis, x.itemsize):
         columns = view[(slice(None),) * axis + (slice(a, b),)].reshape(groups, taps, (b - a) * row)
         out += np.matmul(columns, flat[:, :, a * row : b * row].swapaxes(1, 2))

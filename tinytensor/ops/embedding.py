@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.deferred import Deferred
 from tinytensor.graph import assured
 from tinytensor.ops.indexing import _add_taken
-from tinytensor.primitive import Deferred, TensorBase, asarray, primitive
+from tinytensor.primitive import TensorBase, asarray, primitive, traced, zeros
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -20,7 +21,10 @@ __all__ = ["checked_classes", "embedding"]
 def _add_rows(accumulator: Any, g: Any, indices: Any, padding_idx: int | None) -> None:
     if padding_idx is not None:
         real = indices != padding_idx
-        g, indices = g[real], indices[real]
+        if traced(g):  # how many are real depends on values
+            g = np.where(np.expand_dims(real, -1), g, 0)
+        else:
+            g, indices = g[real], indices[real]
     _add_taken(accumulator, g, indices, 0)
 
 
@@ -32,7 +36,7 @@ def _rows_rule(g: Any, indices: Any, padding_idx: int | None) -> Any:
 @primitive(x=_rows_rule)
 def _added_rows(x: Any, indices: Any, padding_idx: int | None, shape: tuple[int, ...]) -> Any:
     """The transpose of :func:`embedding`: zeros into which the rows x are added."""
-    out = np.zeros(shape, x.dtype)
+    out = zeros(shape, x.dtype, x)
     _add_rows(out, x, indices, padding_idx)
     return out
 

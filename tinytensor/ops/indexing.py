@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.deferred import Deferred
 from tinytensor.graph import assured
-from tinytensor.primitive import Deferred, TensorBase, asarray, composite, empty, primitive, settled, traced, zeros
+from tinytensor.primitive import TensorBase, asarray, composite, empty, primitive, settled, traced, zeros
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor.ops.conv import operand
-from tinytensor.primitive import TensorBase, primitive
+from tinytensor.primitive import TensorBase, asarray, empty, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -130,7 +130,7 @@ def _normalized(x: Any, weight: Any, bias: Any, shape: Any, wshape: Any, axes: A
 
     ``kept``: an empty list, in which x − mean is left for the rule, which takes it if it is that of its x.
     """
-    flat, out = x.reshape(shape), np.empty(x.shape, x.dtype)
+    flat, out = x.reshape(shape), empty(x.shape, x.dtype, x)
     n, y, rows = math.prod([shape[a] for a in axes]), out.reshape(shape), axes == (len(shape) - 1,)
     if centre:
         mean = np.matmul(flat, np.ones(n, x.dtype))[..., None] if rows and x.dtype.kind == "f" else _summed(flat, axes)
@@ -214,7 +214,7 @@ def _rms_rule(g: Any, x: Any, out: Any, eps: float) -> Any:
 def _root_mean_square(x: Any, eps: float) -> Any:
     """x/√(mean x² + ε) over the last axis: what small models call most, in one lean node."""
     mean = np.vecdot(x, x)
-    mean = np.asarray(mean / x.shape[-1] + eps)
+    mean = asarray(mean / x.shape[-1] + eps)
     return x / np.sqrt(mean)[..., None]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor.ops.conv import Ints, Pads, batched, blank, inside, numbers, outside, padded
-from tinytensor.primitive import TensorBase, primitive, wrap
+from tinytensor.primitive import TensorBase, empty, primitive, traced, wrap, zeros
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -48,7 +48,8 @@ def _plain(x: Any) -> Any:
 def _winners(x: Any, out: Any, kernel: Ints, stride: Ints, pads: Pads, dilation: Ints) -> list[Any]:
     """For each element of the kernel, where it is the largest, the first of equal ones: masks (C, *places, N)."""
     x, out = padded(_plain(x), pads, _lowest(x.dtype)), inside(_plain(out))
-    free, winners = np.ones(out.shape, bool), []
+    free, winners = empty(out.shape, bool, out), []
+    free.fill(True)
     for where in _elements(kernel, stride, dilation, out.shape[1:-1]):
         won = x[where] == out
         won &= free
@@ -71,7 +72,7 @@ def _max_pool(x: Any, kernel: Ints, stride: Ints, pads: Pads, dilation: Ints) ->
     """The largest number of each window; its gradient goes to the first of equal ones."""
     x = padded(x, pads, _lowest(x.dtype))
     places = _places(x.shape[1:-1], kernel, stride, dilation)
-    out, view = blank((len(x), *places, x.shape[-1]), x.dtype)
+    out, view = blank((len(x), *places, x.shape[-1]), x.dtype, x)
     first, *others = _elements(kernel, stride, dilation, places)
     if not others:
         view[...] = x[first]
@@ -88,7 +89,7 @@ def _placed(g: Any, winners: Any, size: Ints, kernel: Ints, stride: Ints, pads: 
     g = inside(g)
     whole = (len(g), *[n + a + b for n, (a, b) in zip(size, pads, strict=True)], g.shape[-1])
     apart = all(k == s and d == 1 and not n % k for k, s, d, n in zip(kernel, stride, dilation, whole[1:-1], strict=True))  # fmt: skip
-    out = (np.empty if apart else np.zeros)(whole, g.dtype)
+    out = (empty if apart else zeros)(whole, g.dtype, g if traced(g) else winners[0])
     for won, where in zip(winners, _elements(kernel, stride, dilation, g.shape[1:-1]), strict=True):
         if apart:  # each element belongs to one window
             np.multiply(g, won, out=out[where])
@@ -105,7 +106,7 @@ def _placed(g: Any, winners: Any, size: Ints, kernel: Ints, stride: Ints, pads: 
 def _picked(x: Any, winners: Any, kernel: Ints, stride: Ints, pads: Pads, dilation: Ints) -> Any:
     """The winners' numbers."""
     x = padded(x, pads)
-    out = np.zeros(winners[0].shape, x.dtype)
+    out = zeros(winners[0].shape, x.dtype, x if traced(x) else winners[0])
     for won, where in zip(winners, _elements(kernel, stride, dilation, out.shape[1:-1]), strict=True):
         np.copyto(out, x[where], where=won)
     return outside(out)
@@ -122,7 +123,8 @@ def _avg_pool(x: Any, kernel: Ints, stride: Ints, pads: Pads, scale: Any) -> Any
     x = padded(x, pads)
     ones = (1,) * len(kernel)
     places = _places(x.shape[1:-1], kernel, stride, ones)
-    out, view = blank((len(x), *places, x.shape[-1]), np.result_type(x, np.float32) if x.dtype.kind in "biu" else x.dtype)  # fmt: skip
+    dtype = np.result_type(x, np.float32) if x.dtype.kind in "biu" else x.dtype
+    out, view = blank((len(x), *places, x.shape[-1]), dtype, x)
     view[...] = 0
     for where in _elements(kernel, stride, ones, places):
         view += x[where]
@@ -134,7 +136,7 @@ def _avg_pool(x: Any, kernel: Ints, stride: Ints, pads: Pads, scale: Any) -> Any
 def _shared(g: Any, size: Ints, kernel: Ints, stride: Ints, pads: Pads, scale: Any) -> Any:
     """The transpose of :func:`_avg_pool`: each number goes to all elements of its window."""
     g = inside(g)
-    out = np.zeros((len(g), *[n + a + b for n, (a, b) in zip(size, pads, strict=True)], g.shape[-1]), g.dtype)
+    out = zeros((len(g), *[n + a + b for n, (a, b) in zip(size, pads, strict=True)], g.shape[-1]), g.dtype, g)
     g = np.multiply(g, scale, dtype=g.dtype)
     for where in _elements(kernel, stride, (1,) * len(kernel), g.shape[1:-1]):
         out[where] += g
@@ -175,8 +177,8 @@ def _options(
 
 def _indices(x: Any, out: Any, kernel: Ints, stride: Ints, pads: Pads, dilation: Ints) -> Any:
     """Where in its image, read as a row, each window's winner stands: PyTorch's, of shape (N, C, *places)."""
-    found = np.zeros(out.shape, np.int64)
     winners = _winners(x, out, kernel, stride, pads, dilation)
+    found = zeros(out.shape, np.int64, winners[0])
     for at, won in zip(product(*map(range, kernel)), winners, strict=True):
         place: Any = 0
         for k, d, s, (a, _), n, places in zip(at, dilation, stride, pads, x.shape[2:], out.shape[2:], strict=True):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.deferred import Deferred
 from tinytensor.ops import elementwise, indexing, joining, methods, pieces, shape
 from tinytensor.ops.indexing import getitem, plain_index, setitem
-from tinytensor.primitive import Deferred
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

@@ -21,7 +21,7 @@ import numpy as np
 from tinytensor.graph import enable_grad, history, leaf, walk
 from tinytensor.ops.pieces import relu
 from tinytensor.ops.transcendental import sigmoid
-from tinytensor.primitive import TensorBase, contiguous, primitive, wrap
+from tinytensor.primitive import TensorBase, contiguous, empty, primitive, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -132,9 +132,9 @@ def _projected(x: Any, w_ih: Any, bias: Any, reverse: bool) -> Any:
     return out
 
 
-def _history(state: Any, steps: int, dtype: Any) -> Any:
-    """Room for the states (H, N) before and after each step, the first one filled in."""
-    states = np.empty((steps + 1, *state.shape[::-1]), dtype)
+def _history(state: Any, pre: Any) -> Any:
+    """Room for the states (H, N) before and after each step of ``pre``, the first one filled in."""
+    states = empty((len(pre) + 1, *state.shape[::-1]), pre.dtype, pre)
     states[0] = state.T
     return states
 
@@ -201,7 +201,7 @@ def _rnn(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, mask: Any, 
     if x.dtype == object:
         return *_unrolled(_rnn_step, x, (h,), (w_ih, w_hh, b_ih, b_hh), mask, reverse, activation), None
     pre = _projected(x, w_ih, _sum(b_ih, b_hh), reverse)
-    hs, exists = _history(h, len(x), pre.dtype), _contiguous(mask, reverse)
+    hs, exists = _history(h, pre), _contiguous(mask, reverse)
     for t, a in enumerate(pre):
         a += np.matmul(w_hh, hs[t])
         if activation == "tanh":
@@ -281,9 +281,9 @@ def _lstm(x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, ma
     scale[2 * n : 3 * n] = 1
     shift, w, bias = 1 - scale, w_hh * scale, _sum(b_ih, b_hh)
     pre = _projected(x, w_ih * scale, None if bias is None else bias * scale[:, 0], reverse)
-    hs, cs = _history(h, steps, pre.dtype), _history(c, steps, pre.dtype)
-    gates, tanh_c = pre.reshape(steps, 4, n, batch), np.empty((steps, n, batch), pre.dtype)
-    exists, part = _contiguous(mask, reverse), np.empty((n, batch), pre.dtype)
+    hs, cs = _history(h, pre), _history(c, pre)
+    gates, tanh_c = pre.reshape(steps, 4, n, batch), empty((steps, n, batch), pre.dtype, pre)
+    exists, part = _contiguous(mask, reverse), empty((n, batch), pre.dtype, pre)
     for t, a in enumerate(pre):
         a += np.matmul(w, hs[t])
         np.tanh(a, out=a)
@@ -326,7 +326,7 @@ def _gru_rule(g: Any, x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any
     (gy, gh, *_), (_, _, hs, gates, from_h) = g, out
     gy, exists = _cotangent(gy, mask, reverse), _contiguous(mask, reverse)
     r, z, new = (gates[:, k] for k in range(3))
-    pre = np.empty((len(hs) - 1, 4, *hs.shape[1:]), hs.dtype)  # r, z, what h gives to the new state, the new state
+    pre = empty((len(hs) - 1, 4, *hs.shape[1:]), hs.dtype, hs)  # r, z, what h gives to the new state, the new state
     np.multiply(1 - z, 1 - np.square(new), out=pre[:, 3])
     np.multiply(pre[:, 3], r, out=pre[:, 2])
     np.multiply(pre[:, 2], from_h * (1 - r), out=pre[:, 0])
@@ -351,8 +351,8 @@ def _gru(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, mask: Any, 
         return *_unrolled(_gru_step, x, (h,), (w_ih, w_hh, b_ih, b_hh), mask, reverse), None, None, None
     (steps, batch, _), n = x.shape, w_hh.shape[1]
     pre = _projected(x, w_ih, b_ih, reverse)
-    hs, exists = _history(h, steps, pre.dtype), _contiguous(mask, reverse)
-    gates, from_h = pre.reshape(steps, 3, n, batch), np.empty((steps, n, batch), pre.dtype)
+    hs, exists = _history(h, pre), _contiguous(mask, reverse)
+    gates, from_h = pre.reshape(steps, 3, n, batch), empty((steps, n, batch), pre.dtype, pre)
     bias = None if b_hh is None else b_hh[:, None]
     for t, a in enumerate(pre):
         of_h = np.matmul(w_hh, hs[t])

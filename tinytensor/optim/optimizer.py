@@ -381,6 +381,7 @@ class Optimizer:
             if entry:
                 state[p] = self._restored(int(key), p, entry, group)
         self.state, self.param_groups, self._checked = state, groups, []
+        self._version += 1
 
     def _packed(self, state: dict[str, Any]) -> dict[str, Any]:
         """The state of one parameter as arrays of their own."""

@@ -46,6 +46,7 @@ class Together:
         memory, size = self.flat.data.cast("B"), self.flat.itemsize
         self.memory = [memory[a * size : b * size] for a, b, _ in places]
         self.seen: list[Any] = [lambda: None] * len(params)  # weakly: an array that is held does not move
+        self.apart: set[int] = set()  # parameters that a compiled step found elsewhere
 
     def settle(self, names: tuple[str, ...], small: list[Small]) -> Iterator[tuple[Any, ...]] | None:
         """Move in what is somewhere else: what is new, or was given other arrays; returns the work on them.

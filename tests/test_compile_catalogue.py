@@ -117,5 +117,7 @@ def test_all_orders_of_all_shapes(call: Call) -> None:
 @pytest.mark.parametrize("call", [p for p in calls() if p.values[0].entry.name in BY_VALUE])
 def test_what_depends_on_values_says_so(call: Call) -> None:
     for order in range(call.entry.order + 1):
-        with pytest.raises(Untraceable, match="tt.compile: .* asks for the value of an array, which the next call will not"):
+        with pytest.raises(
+            Untraceable, match="tt.compile: .* asks for the value of an array, which the next call will not"
+        ):
             tt.compile(program(call, order))(*call.inputs())

@@ -30,10 +30,14 @@ def training_step(layer: Any, options: dict[str, Any], constants: int) -> Callab
 
     def step(*arrays: Any) -> Any:
         last = len(arrays) - constants
-        leaves = [tt.tensor(a, requires_grad=True) if a.dtype.kind == "f" and k < last else a for k, a in enumerate(arrays)]
+        leaves = [
+            tt.tensor(a, requires_grad=True) if a.dtype.kind == "f" and k < last else a for k, a in enumerate(arrays)
+        ]
         outs = parts(layer(*leaves, **options))
         layer.zero_grad()
-        total: Any = sum(((out * out * (k + 1) + out).sum() for k, out in enumerate(outs) if out.requires_grad), start=0.0)
+        total: Any = sum(
+            ((out * out * (k + 1) + out).sum() for k, out in enumerate(outs) if out.requires_grad), start=0.0
+        )
         if isinstance(total, tt.Tensor) and total.requires_grad:
             total.backward()
         return [out.detach() for out in outs], [x.grad for x in leaves if isinstance(x, tt.Tensor)]
@@ -84,7 +88,9 @@ def arranged(case: Any, training: bool, dtype: Any) -> Any:
     """A layer with random parameters, its inputs and options."""
     name, args, given, arrays, options = case
     given = {k: v.astype(dtype) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v for k, v in given.items()}
-    options = {k: v.astype(dtype) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v for k, v in options.items()}
+    options = {
+        k: v.astype(dtype) if isinstance(v, np.ndarray) and v.dtype.kind == "f" else v for k, v in options.items()
+    }
     layer = getattr(nn, name)(*args, **given).train(training)
     for k, p in enumerate(layer.parameters()):
         p.data = np.random.default_rng(k).standard_normal(p.shape).astype(dtype)

@@ -193,7 +193,9 @@ def test_training_steps_have_the_bits_of_eager(make, small):
 
     def trained(compiling):
         tt.manual_seed(0)
-        model = nn.Sequential(nn.Linear(8, 32), nn.GELU(), nn.Dropout(0.3), nn.Linear(32, 16), nn.Tanh(), nn.Linear(16, 3))
+        model = nn.Sequential(
+            nn.Linear(8, 32), nn.GELU(), nn.Dropout(0.3), nn.Linear(32, 16), nn.Tanh(), nn.Linear(16, 3)
+        )
         optimizer = make(model.parameters(), lr=0.01)
 
         def step(x, y):

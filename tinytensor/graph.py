@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from functools import wraps
 from itertools import count
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from tinytensor.primitive import Op
 
 __all__ = [
-    "Node", "assured", "backward", "carry", "deliver", "enable_grad", "forget", "free", "fresh", "history", "is_grad_enabled", "joined", "leaf",
+    "Node", "assured", "backward", "carry", "deliver", "enable_grad", "forget", "free", "fresh", "history", "ignoring", "is_grad_enabled", "joined", "leaf",
     "no_grad", "note_write", "ones", "owner", "recording", "set_grad_enabled", "settled", "tracing", "walk", "watch", "watching",
 ]  # fmt: skip
 
@@ -64,6 +65,16 @@ try:
     _IGNORED: Any = _make_extobj(all="ignore")
 except ImportError:  # another NumPy keeps it elsewhere: its warnings are seen then, its numbers are the same
     _errors, _IGNORED = ContextVar("tinytensor_errors"), None
+
+
+@contextmanager
+def ignoring() -> Iterator[None]:
+    """No warnings of NumPy inside the ``with`` block, and none when a program that is traced there is replayed."""
+    token = _errors.set(_IGNORED)
+    try:
+        yield
+    finally:
+        _errors.reset(token)
 
 
 def watch(watcher: Any) -> Callable[[], None]:

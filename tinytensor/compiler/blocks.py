@@ -53,7 +53,9 @@ class Blocks:
                 last[a.memory] = i
         for i, call in enumerate(run.calls):
             m, dtype = call.out.memory, call.out.dtype
-            ending = [x for x in {a.memory: None for a in call.reads()} if last[x] == i and x in self.place and x is not m]
+            ending = [
+                x for x in {a.memory: None for a in call.reads()} if last[x] == i and x in self.place and x is not m
+            ]
             early = [x for x in ending if call.kind == "ufunc" or _last_of_where(call, x)]
             for x in early:
                 free.setdefault(self._dtype(x), []).append(self.place[x])
@@ -121,7 +123,9 @@ class Blocks:
         copy = code.function(np.copyto)
         if f is np.where:
             chosen, x, y = (self._text(a, call) for a in call.args)
-            if getattr(call.args[2], "memory", None) is None or self.place.get(call.args[2].memory) != self.place.get(call.out.memory, -1):
+            if getattr(call.args[2], "memory", None) is None or self.place.get(call.args[2].memory) != self.place.get(
+                call.out.memory, -1
+            ):
                 yield f"{copy}({out}, {y})"
             yield f"{copy}({out}, {x}, where={chosen})"
         else:
@@ -131,7 +135,11 @@ class Blocks:
     def _block(self, call: Call) -> str:
         """Where a call makes something that exists in the loop alone."""
         m = call.out.memory
-        return f"{self.buffers[self.place[m]][0]}_part" if m in self.run.inside and self.makers[m] is call.out and not call.writes else ""
+        return (
+            f"{self.buffers[self.place[m]][0]}_part"
+            if m in self.run.inside and self.makers[m] is call.out and not call.writes
+            else ""
+        )
 
     def parts(self) -> Iterator[str]:
         """The lines that take a block of each array."""
@@ -184,7 +192,10 @@ class Blocks:
         for name, text in [*self.shapes(dynamic=False), *self.shapes(dynamic=True)]:
             if name != text:
                 yield f"{name} = {text}", None
-        yield f"for {self.start} in range(0, {run.rows}, {self.step}):  # what one call leaves in the cache, the next one reads", None
+        yield (
+            f"for {self.start} in range(0, {run.rows}, {self.step}):  # what one call leaves in the cache, the next one reads",
+            None,
+        )
         yield from ((f"    {line}", None) for line in self.parts())
         first = quiet = run.calls[0].quiet
         for call, text in self.lines:

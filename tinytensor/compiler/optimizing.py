@@ -6,7 +6,7 @@ compiling. Parameters that the optimizer keeps in one array are updated there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -26,17 +26,22 @@ class Unsettled(Exception):  # noqa: N818
     """State that is made by a first step is not there yet: this call is made without compiling, the next one is traced."""
 
 
-class Live(Mapping[str, Any]):
-    """A dict whose numbers are read anew by each replay, and whose arrays must stay the same."""
+class Live(MutableMapping[str, Any]):
+    """A dict whose numbers are read anew by each replay, and written by it, and whose arrays must stay the same."""
 
     def __init__(self, trace: Trace, container: dict[str, Any]) -> None:
         self.trace, self.container = trace, container
 
     def __getitem__(self, key: str) -> Any:
-        return self.trace.entry(self.container, key)
+        return self.container[key] if key in ("params", "param_names") else self.trace.entry(self.container, key)
 
     def __setitem__(self, key: str, value: Any) -> None:
+        if key not in self.container:
+            raise Untraceable(f"tt.compile: there is no {key!r} yet; set it before the call")
         self.trace.assign(self.container, key, value)
+
+    def __delitem__(self, key: str) -> None:
+        raise Untraceable(f"tt.compile: {key!r} is deleted; do it before the call")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.container)
@@ -56,13 +61,18 @@ def step(trace: Trace, optimizer: Any, closure: Callable[[], Any] | None) -> Any
     before, trace.part = trace.part, "update"
     quiet = graph._errors.set(graph._IGNORED)
     try:
+        if optimizer.elementwise and not optimizer._gathers:
+            optimizer._gathers = True
+            raise Unsettled  # a step that is made first puts all parameters into one array, if nobody holds them
         trace.guard(optimizer, "_version", optimizer._version)
-        trace.guard(optimizer, "param_groups", optimizer.param_groups)
+        groups = vars(optimizer)["param_groups"]
+        trace.guard(optimizer, "param_groups", groups)
         trace.guard(optimizer, "state", optimizer.state)
-        trace.guard_members(optimizer.param_groups)
+        trace.guard_members(groups)
         trace.guard_members(optimizer.state)
-        for index, group in enumerate(optimizer.param_groups):
+        for index, group in enumerate(groups):
             _group(trace, optimizer, index, group)
+        optimizer._stepped = True  # schedulers ask
     finally:
         graph._errors.reset(quiet)
         trace.part = before

@@ -7,11 +7,13 @@ memory that is reused as soon as nobody looks at it any more.
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
+from tinytensor.compiler.lending import Lending
 from tinytensor.compiler.program import Array, Call, Memory, arrays, mapped, numbers
 from tinytensor.compiler.runs import Run, arranged, taken
 from tinytensor.compiler.scalars import prepared
@@ -37,13 +39,18 @@ class Plan:
         self.traced = len(self.calls)
         self.grads = _grad_effects(trace) if effects else []
         self.rebound = [(t, trace.symbol(value)) for t, value in trace.data.values()] if effects else []
+        self.cells = list(trace.cell_writes.values()) if effects else []
+        self.last = list(trace.last) if effects else []
         self.dynamic = {a.memory for t, _, a in trace.states.values() if id(t) in trace.data}
+        self.dynamic |= _own_memory(trace)
         self.merged = self._merge()
         self.elided = self._elide()
         self._drop()
         self.calls = prepared(trace, self.calls)
         self._order()
         self._arrange()
+        self.lending = Lending(self.grads, self.calls, self.kept(), takes_out)
+        self.calls = self.lending.calls
         self._settle()
 
     # ---------------------------------------------------------------------------------------------------- what is needed
@@ -51,7 +58,7 @@ class Plan:
     def kept(self) -> Iterable[Array]:
         """Arrays that outlive the call."""
         yield from arrays(self.out)
-        for _, value in [*self.grads, *self.rebound]:
+        for _, value in [*self.grads, *self.rebound, *[(key, value) for _, key, value in self.cells], *self.last]:
             yield from arrays(value)
 
     def _drop(self) -> None:
@@ -150,6 +157,8 @@ class Plan:
         self.out = mapped(self.out, change)
         self.grads = [(node, mapped(value, change)) for node, value in self.grads]
         self.rebound = [(t, mapped(value, change)) for t, value in self.rebound]
+        self.cells = [(container, key, mapped(value, change)) for container, key, value in self.cells]
+        self.last = [(function, mapped(args, change)) for function, args in self.last]
 
     # ---------------------------------------------------------------------------------------------------------- the order
 
@@ -192,7 +201,8 @@ class Plan:
         """Static memory for results, reused when they are dead; results that are handed out, and of functions that cannot
         write into memory that is there, are made anew in each call.
         """
-        handed = {a.memory for a in self.kept()} | {m for run in self.runs for m in run.inside}
+        lent = self.lending.places
+        handed = ({a.memory for a in self.kept()} - set(lent)) | {m for run in self.runs for m in run.inside}
         home = {call: run for run in self.runs for call in [*run.calls, *run.views]}
         end = {run: i for i, call in enumerate(self.calls) if (run := home.get(call)) is not None}
         first: dict[Memory, Call] = {}
@@ -211,12 +221,13 @@ class Plan:
         self.block_of: dict[Memory, int] = {}
         free: list[int] = []
         ends: dict[int, list[Memory]] = {}
-        for m in self.static:
+        self.static.update(a.memory for a in self.lending.gathered)
+        for m in self.static - set(lent):
             ends.setdefault(last[m], []).append(m)
         for i, call in enumerate(self.calls):
             out, run = call.out if type(call.out) is Array else None, home.get(call)
             dying = ends.get(end.get(run, i), [])
-            if out is not None and out.memory in self.static and first[out.memory] is call:
+            if out is not None and out.memory in self.static and out.memory not in lent and first[out.memory] is call:
                 there = [m for m in dying if m in self.block_of and m is not out.memory]
                 twin = taken(run, call, there) if run is not None else _in_place(call, out, there)
                 if twin is not None:
@@ -258,6 +269,13 @@ def _in_place(call: Call, out: Array, dying: list[Memory]) -> Memory | None:
             ):
                 return a.memory
     return None
+
+
+def _own_memory(trace: Trace) -> set[Memory]:
+    """Memory of gradients that were there before, and that nothing else of the program looks at: it may be other at each call."""
+    met = Counter(a.memory for a in trace.arrays if a.call is None)
+    found = {a.memory for key, a in trace.gradients.items() if trace.grads_before[key][1].base is None}
+    return {m for m in found if met[m] == 1}
 
 
 def _grad_effects(trace: Trace) -> list[tuple[Any, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -29,6 +30,13 @@ def _has_graphs(out: Any) -> bool:
 
 def _tensor(array: Any) -> Any:
     return wrap(array, None)
+
+
+def _layout(array: Any) -> Any:
+    """What an array must share with the one that it stands in for; None of what is no array of its own memory."""
+    if type(array) is not np.ndarray or array.base is not None or not array.flags.writeable:
+        return None
+    return array.shape, array.dtype, array.strides
 
 
 class Replay:
@@ -65,6 +73,7 @@ class Replay:
         self.values = values
         plan, code, space = self.plan, self.code, self.namespace
         blocks = [np.empty(n, np.uint8) for n in plan.blocks]
+        self._lend(values)
         for call in plan.calls:
             out = call.out
             if type(out) is Array and out.memory in plan.static and call.kind != "view" and out not in values:
@@ -78,14 +87,27 @@ class Replay:
         space.update({name: values[array] for name, _, array in self.held})
         for loop in code.blocks.values():
             space.update(loop.bound(values, space))
+        for number in range(len(plan.lending.sizes)):  # of ourselves: one more says that somebody has kept a view
+            space[f"refs_{number}"] = sys.getrefcount(space[f"lent_{number}"])
         return True
+
+    def _lend(self, values: dict[Array, Any]) -> None:
+        """New memory for the gradients."""
+        lending, space = self.plan.lending, self.namespace
+        whole = [np.empty(n, np.uint8) for n in lending.sizes]
+        for a in [*(a for _, a in lending.lent), *lending.gathered]:
+            number, start = lending.places[a.memory]
+            values[a] = np.ndarray(a.shape, a.dtype, whole[number], start)
+        space.update({f"lent_{number}": array for number, array in enumerate(whole)})
 
     def _outer(self) -> dict[Array, Any] | None:
         """The arrays that were there before."""
         trace = self.plan.trace
         values: dict[Array, Any] = {a: a.value for a in trace.arrays if a.call is None and a.value is not None}
-        for t, _, array in trace.states.values():
+        for t, stored, array in trace.states.values():
             held = t._data
+            if id(t) in trace.fixed and held is not stored:
+                return None
             if held.shape != array.shape or held.dtype != array.dtype or held.strides != array.strides:
                 return None
             values[array] = held
@@ -109,8 +131,14 @@ class Replay:
                 yield f"if {holder}._data is not {held}: return {'OTHER' if id(t) in trace.fixed else 'STALE'}"
         for t, node in trace.nodes.values():
             yield f"if {code.constant(t, 'tensor')}._node is not {code.constant(node, 'node') if node else None}: return OTHER"
-        for node, before in trace.grads_before.values():
-            if before is None or before is False:
+        for key, (node, before) in trace.grads_before.items():
+            array = trace.gradients.get(key)
+            if array is not None and array.memory in plan.dynamic:
+                name, held = code.name(array), code.constant(before, "gradient")
+                self.fixed[f"{name}_layout"], self.fixed["layout_of"] = _layout(before), _layout
+                yield f"{name} = {code.constant(node, 'node')}.grad"
+                yield f"if {name} is not {held} and layout_of({name}) != {name}_layout: return OTHER"
+            elif before is None or before is False:
                 yield f"if {code.constant(node, 'node')}.grad is not {before}: return OTHER"
             else:
                 yield f"if {code.constant(node, 'node')}.grad is not {code.constant(before, 'gradient')}: return OTHER"
@@ -126,6 +154,13 @@ class Replay:
             held = code.fresh(f"held_{key}")
             self.fixed[held] = array
             yield f"if {code.constant(container, 'options')}[{key!r}] is not {held}: return OTHER"
+        lending = plan.lending
+        self.fixed["refs"] = sys.getrefcount
+        for number in range(len(lending.sizes)):
+            yield f"if refs(lent_{number}) > refs_{number}: return STALE"
+        for node, a in lending.lent:
+            name = code.name(a)
+            yield f"if refs({name}) > 3 + ({code.constant(node, 'node')}.grad is {name}): return STALE"
         for generator, holder, _ in trace.generators.values():
             shared = holder is creation.default_rng()  # tt.manual_seed makes another one
             where = "default_rng()" if shared else code.constant(holder, "generator")
@@ -146,8 +181,7 @@ class Replay:
         for call in plan.calls:
             wanted.update(numbers([call.args, call.kwargs]))
         wanted.update(numbers(plan.out))
-        if plan.effects:
-            wanted.update(numbers([[v for _, _, v in plan.trace.cell_writes.values()], plan.trace.last]))
+        wanted.update(numbers([[value for _, _, value in plan.cells], plan.last]))
         for n in reversed(plan.numbers):
             if n in wanted:
                 wanted.update(x for x in n.inputs if type(x) is Number)
@@ -168,11 +202,13 @@ class Replay:
         plan, code = self.plan, self.code
         for t, value in plan.rebound:
             yield f"{code.constant(t, 'tensor')}._data = {code.text(value)}"
+        lent = {a for _, a in plan.lending.lent}
         for node, value in plan.grads:
-            yield f"{code.constant(node, 'node')}.grad = {code.text(value)}"
-        for container, key, value in plan.trace.cell_writes.values():
+            cell, name = f"{code.constant(node, 'node')}.grad", code.text(value)
+            yield f"if {cell} is not {name}: {cell} = {name}" if value in lent else f"{cell} = {name}"
+        for container, key, value in plan.cells:
             yield f"{code.constant(container, 'options')}[{key!r}] = {code.text(value)}"
-        for function, args in plan.trace.last:
+        for function, args in plan.last:
             yield f"{code.constant(function, 'afterwards')}({', '.join(map(code.text, args))})"
 
 

@@ -160,9 +160,12 @@ def _memory(replay: Replay) -> Iterator[str]:
     code, plan = replay.code, replay.plan
     first: dict[int, tuple[str, Array]] = {}
     yield "# Memory of results; a name that equals another one takes its place when that is not needed any more."
+    yield from _gradients(replay)
     for call in plan.calls:
         out = call.out
         if type(out) is not Array or out not in code.named or out.memory not in plan.static or call.kind == "view":
+            continue
+        if out.memory in plan.lending.places:
             continue
         if out.call is not call or out.call is None:
             continue
@@ -178,6 +181,16 @@ def _memory(replay: Replay) -> Iterator[str]:
             yield f"{name} = np.ndarray({shape}, np.{out.dtype.name}, {base}.base, 0{strides})"
     for loop in code.blocks.values():
         yield from (f"{name} = np.empty({loop.shape()}, np.{dtype.name})" for name, dtype in loop.buffers)
+
+
+def _gradients(replay: Replay) -> Iterator[str]:
+    """Gradients, one after the other where they are gathered."""
+    code, lending = replay.code, replay.plan.lending
+    wholes = [code.fresh("gradients") for _ in lending.sizes]
+    yield from (f"{name} = np.empty({n}, np.uint8)" for name, n in zip(wholes, lending.sizes, strict=True))
+    for a in [*(a for _, a in lending.lent), *lending.gathered]:
+        number, start = lending.places[a.memory]
+        yield f"{code.name(a)} = np.ndarray({a.shape}, np.{a.dtype.name}, {wholes[number]}, {start})"
 
 
 def _layout(a: Array) -> Any:
@@ -264,8 +277,10 @@ def _ends(replay: Replay) -> Iterator[str]:
     for node, value in plan.grads:
         name = next((a.name for t, _, a in plan.trace.states.values() if t._node is node and a.name), "")
         yield f"GRADIENTS[{name or code.constant(node, 'node')!r}] = {code.text(value)}"
-    for container, key, value in plan.trace.cell_writes.values():
+    for container, key, value in plan.cells:
         yield f"{code.constant(container, 'options')}[{key!r}] = {code.text(value)}"
+    for function, _ in plan.last:
+        yield f"# left out: {getattr(function, '__qualname__', function)}, which is no NumPy"
 
 
 def _returned(replay: Replay) -> str:
@@ -308,7 +323,7 @@ def explain(name: str, replay: Replay, plans: int) -> str:
         f"  replayed      {len(code.body)} lines",
         f"  memory        {sum(plan.blocks):,} bytes in {len(plan.blocks)} blocks, {apart:,} without reuse",
         f"  made anew     {len(fresh)} arrays in each call: they are handed out, or NumPy makes them",
-        f"  written       {len(list(_states(replay)))} arrays and {len(plan.trace.cell_writes)} numbers outlive the call",
+        f"  written       {len(list(_states(replay)))} arrays and {len(plan.cells)} numbers outlive the call",
     ]
     for blocks in code.blocks.values():
         lines.append(f"  in blocks     {blocks.about()}")
@@ -322,4 +337,3 @@ def _arguments(replay: Replay) -> Iterator[str]:
     shapes = {a.name: f"{a.dtype.name}{list(a.shape)}" for a in replay.plan.trace.arrays if a.call is None}
     for name in replay.code.arguments:
         yield f"{name}: {shapes.get(name, 'float')}"
-

@@ -124,4 +124,3 @@ class Spare:
         if self.held[0].size == 0 or _count(self.held) != _ALONE:
             self.held[0] = np.empty(self.shape, self.dtype)
         return self.held[0]
-

@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 
 from tinytensor import graph, hooks
-from tinytensor.compiler.optimizing import step
+from tinytensor.compiler.optimizing import Live, step
 from tinytensor.compiler.program import Array, Call, Memory, Number, mapped
 from tinytensor.compiler.stand_ins import TracedArray, TracedNumber, Untraceable
 from tinytensor.creation import Generator
 from tinytensor.deferred import use_batching
 from tinytensor.graph import Node, joined, owner, settled
 from tinytensor.nn.module import Module
+from tinytensor.optim.optimizer import Optimizer
 from tinytensor.primitive import Op, TensorBase, _general, _variadic
 
 __all__ = ["Trace", "same", "tracing"]
@@ -65,6 +66,7 @@ class Trace:
         self.data: dict[int, tuple[Any, Any]] = {}  # external tensors that got other memory: id -> (tensor, value)
         self.grads: dict[int, tuple[Node, Any]] = {}  # gradient cells of external nodes: id -> (node, value)
         self.grads_before: dict[int, tuple[Node, Any]] = {}  # as they were, where the program looked
+        self.gradients: dict[int, Array] = {}  # what stands for them
         self.cells: dict[tuple[int, Any], tuple[Any, Any]] = {}  # entries of dicts: as the program sees them now
         self.cell_writes: dict[tuple[int, Any], tuple[Any, Any, Any]] = {}
         self.generators: dict[int, tuple[Any, Any, Any]] = {}  # id -> (generator, its owner, state)
@@ -72,6 +74,7 @@ class Trace:
         self.guards: dict[tuple[int, str], tuple[Any, str, Any]] = {}
         self.members: dict[int, tuple[Any, list[Any]]] = {}
         self.last: list[tuple[Any, Any]] = []
+        self.scheduled: dict[int, Any] = {}  # groups of optimizers whose rates the end of the call sets
         self.fixed: dict[int, Any] = {}  # tensors that must keep their memory, which is part of another array's
         self.covered: dict[Array, Array] = {}  # tensors' arrays that lie in a larger one
         self.part = "forward"
@@ -341,14 +344,19 @@ class Trace:
         same; anything else is a condition of the plan.
         """
         at = (id(container), key)
+        if id(container) in self.scheduled:
+            raise Untraceable(
+                f"tt.compile: options of the optimizer are asked for after {type(self.scheduled[id(container)]).__name__}.step(), "
+                "which happens at the end of the call; compile a function of one step, or step the scheduler outside of it"
+            )
         if at not in self.cells:
             value = container[key]
             if type(value) is np.ndarray:
                 self.entries[at] = (container, key, value)
                 made: Any = self.lift(value, "state")
                 made.array.name = made.array.name or str(key)
-            elif type(value) is tuple:
-                made = tuple([self._entry(v, container, key, i) for i, v in enumerate(value)])
+            elif type(value) in (tuple, list):
+                made = type(value)([self._entry(v, container, key, i) for i, v in enumerate(value)])
             else:
                 made = self._entry(value, container, key)
             self.cells[at] = (container, made)
@@ -420,6 +428,20 @@ class Trace:
         """Call this with these arguments after each replay, not now."""
         self.last.append((function, mapped(args, self.symbol)))
 
+    def schedule(self, scheduler: Any, function: Any, args: Any) -> None:
+        """``scheduler.step(*args)``: after each replay. The rates that it sets are those of the next call."""
+        if scheduler._is_initial:
+            raise Untraceable("tt.compile: a scheduler is made inside the function; make it before the call")
+        self.scheduled.update({id(group): scheduler for group in vars(scheduler.optimizer)["param_groups"]})
+        self.afterwards(function, mapped(args, lambda x: x._data if isinstance(x, TensorBase) else x))
+
+    def rates(self, scheduler: Any) -> Any:
+        """``scheduler.get_last_lr()``."""
+        for group in vars(scheduler.optimizer)["param_groups"]:
+            if id(group) in self.scheduled:
+                self.entry(group, "lr")
+        return self.entry(vars(scheduler), "_last_lr")
+
     def assign(self, container: Any, key: Any, value: Any) -> None:
         """``container[key] = value`` at the end of the call."""
         self.cells[id(container), key] = (container, value)
@@ -463,8 +485,10 @@ class Trace:
             return self.grads[key][1]
         if key in self._born or type(stored) is TracedArray:
             return stored
+        value: Any = self.lift(stored, "state") if type(stored) is np.ndarray else stored
         self.grads_before[key] = (node, stored)
-        value = self.lift(stored, "state") if type(stored) is np.ndarray else stored
+        if value is not stored:
+            self.gradients[key] = value.array
         self.grads[key] = (node, value)
         return value
 
@@ -725,6 +749,15 @@ def _get_numpy(holder: Any) -> Any:
     return stored if trace is None else trace.generator_of(holder, stored)
 
 
+def _get_groups(optimizer: Any) -> Any:
+    trace, stored = _tracer.get(), vars(optimizer)["param_groups"]
+    return stored if trace is None else [Live(trace, group) for group in stored]
+
+
+def _set_groups(optimizer: Any, value: Any) -> None:
+    vars(optimizer)["param_groups"] = value
+
+
 _open = 0
 _lock = threading.Lock()
 
@@ -739,9 +772,11 @@ def _patch(change: int) -> None:
             Node.grad = property(_get_grad, _set_grad)  # type: ignore[misc, assignment]
             Generator.numpy = property(_get_numpy, _NUMPY.__set__)  # type: ignore[misc, assignment]
             Module.training = property(_get_training, _set_training)  # type: ignore[misc, assignment]
+            Optimizer.param_groups = property(_get_groups, _set_groups)  # type: ignore[misc, assignment]
         elif _open == 0:
             TensorBase._data, Node.grad, Generator.numpy = _DATA, _GRAD, _NUMPY  # type: ignore[misc]
             Module.training = _TRAINING
+            del Optimizer.param_groups
 
 
 # --------------------------------------------------------------------------------- a primitive that asks for values

@@ -131,7 +131,9 @@ def _averaged(each: Any, weights: Any, shape: Any, reduction: str, op: str) -> T
     """Each loss reduced; the mean is weighted."""
     if weights is not None and reduction == "mean":
         total, every = weights.sum(), _sum(each, None, False)
-        return every / total if assured(np.any, total != 0) else every + np.nan  # nothing counts: NaN, whose gradient is 0, as in PyTorch
+        return (
+            every / total if assured(np.any, total != 0) else every + np.nan
+        )  # nothing counts: NaN, whose gradient is 0, as in PyTorch
     each = each if reduction != "none" or each.shape == shape else each.reshape(shape)
     return reduced(each, reduction, op)
 

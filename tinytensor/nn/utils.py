@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from tinytensor.graph import assured, ignoring, tracing
 from tinytensor.inplace import updating
 from tinytensor.nn.module import Module
 from tinytensor.nn.parameter import Parameter
 from tinytensor.ops import elementwise as el
 from tinytensor.ops import joining, reductions
 from tinytensor.ops import shape as shapes
-from tinytensor.primitive import TensorBase, asarray
+from tinytensor.primitive import TensorBase, asarray, traced
 from tinytensor.tensor import Tensor
 
 __all__ = [
@@ -54,6 +55,8 @@ def _gradients(parameters: list[Any], op: str) -> list[Any]:
 
 
 def _number(op: str, name: str, value: Any) -> float:
+    if value.__class__ is float:  # or stands for one in a traced program
+        return value  # type: ignore[no-any-return]
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -97,27 +100,60 @@ def get_total_norm(
     if not isinstance(tensors, (TensorBase, Iterable)):
         raise TypeError(f"get_total_norm: expected arrays or tensors, got {type(tensors).__name__}")
     each = [tensors] if isinstance(tensors, (TensorBase, np.ndarray)) else list(tensors)
-    arrays = [t if type(t) is np.ndarray else t._data if isinstance(t, TensorBase) else np.asarray(t) for t in each]
+    arrays = [t._data if isinstance(t, TensorBase) else asarray(t) for t in each]
     for a in arrays:
         if a.dtype.kind not in "biufc":
             raise TypeError(f"get_total_norm: expected arrays or tensors of numbers, got one of {a.dtype}")
     p = _number("get_total_norm", "norm_type", norm_type)
+    if tracing() is not None and any(map(traced, arrays)):
+        with ignoring():
+            return _traced_norm(arrays, float(p), error_if_nonfinite)  # type: ignore[no-any-return]
     with np.errstate(all="ignore"):
         if p == np.inf:
             norm = _largest(arrays)
         elif p == 2.0:
-            norm = sum(float(np.vdot(row, row).real) for row in _rows(arrays)) ** 0.5
+            norm = math.sqrt(sum(float(np.vdot(row, row).real) for row in _rows(arrays)))
             if norm in (0.0, np.inf):  # squares under- or overflowed, perhaps
                 norm = _scaled_norm(arrays)
         else:
             norms = [np.linalg.norm(a.reshape(-1).astype(_wide(a)), p) for a in arrays]
             norm = float(np.linalg.norm(norms, p)) if norms else 0.0
     if error_if_nonfinite and not np.isfinite(norm):
-        raise RuntimeError(
-            f"get_total_norm: the norm is {norm}, so the gradients cannot be clipped and nothing was changed. "
-            "tt.detect_anomaly() finds where it was born; error_if_nonfinite=False goes on all the same."
-        )
+        raise _not_finite(norm)
     return norm
+
+
+def _not_finite(norm: Any) -> RuntimeError:
+    return RuntimeError(
+        f"get_total_norm: the norm is {norm}, so the gradients cannot be clipped and nothing was changed. "
+        "tt.detect_anomaly() finds where it was born; error_if_nonfinite=False goes on all the same."
+    )
+
+
+def _traced_norm(arrays: list[Any], p: float, error_if_nonfinite: bool) -> Any:
+    """The norm in a traced program: NumPy's calls, or one call of ours where squares under- or overflow and for other p."""
+    norm: Any = None
+    if p == np.inf:
+        norm = np.stack([np.abs(row).max(initial=0.0) for row in _rows(arrays)]).max(initial=0.0)
+    elif p == 2.0:
+        first, *others = [np.vdot(row, row).real for row in _rows(arrays)]
+        for squares in others:
+            first = first + squares
+        norm = np.sqrt(first)
+        norm = norm if assured(_ordinary, norm) else None
+    if norm is None:
+        norm = tracing().opaque(_norm_of, (arrays, p), "call")
+    if error_if_nonfinite and not assured(np.isfinite, norm):
+        raise _not_finite(norm.value)
+    return norm
+
+
+def _ordinary(norm: Any) -> bool:
+    return norm not in (0.0, np.inf)
+
+
+def _norm_of(arrays: list[Any], p: float) -> Any:
+    return np.float64(get_total_norm(arrays, p))
 
 
 def _largest(arrays: list[Any]) -> float:
@@ -142,11 +178,23 @@ def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: float, f
     array([1.5, 2. ])
     """
     op = "clip_grads_with_norm_"
+    if traced(total_norm):
+        _scale_traced(_gradients(_parameters(parameters, op), op), _number(op, "max_norm", max_norm), total_norm)
+        return
     factor = _number(op, "max_norm", max_norm) / (_number(op, "total_norm", total_norm) + 1e-6)
     each = _parameters(parameters, op)
     if not factor >= 1.0:
         for g in _gradients(each, op):
             np.multiply(g, np.array(factor, g.real.dtype), g)  # in place: gathering and scattering takes longer
+
+
+def _scale_traced(grads: list[Any], max_norm: float, norm: Any) -> None:
+    """Gradients times the smaller of factor and 1: whether the norm is too large is not known while a program is traced."""
+    with ignoring():
+        factor = max_norm / (norm + 1e-6)
+        factor = np.where(factor >= 1.0, 1.0, factor)
+        for g in grads:
+            np.multiply(g, factor.astype(g.real.dtype), g)
 
 
 def clip_grad_norm_(

@@ -61,7 +61,9 @@ _MANY = 200
 def _add_at(accumulator: Any, g: Any, index: Any) -> None:
     """accumulator[index] += g, where an index that occurs twice counts twice."""
     if is_basic(index):
-        if index.__class__ is np.ndarray and g.size > _MANY:  # places are read and written three times faster than a mask
+        if (
+            index.__class__ is np.ndarray and g.size > _MANY
+        ):  # places are read and written three times faster than a mask
             index = index.nonzero()
         accumulator[index] += g
     elif index.__class__ is np.ndarray and index.dtype != bool:
@@ -120,7 +122,7 @@ def getitem(x: Operand, index: Any) -> Tensor:
     >>> tt.getitem(tt.tensor([1.0, 2.0, 3.0]), [0, 0, 2])
     tensor([1., 1., 3.])
     """
-    return settled(x[index]) if _chooses(index) else x[index]
+    return settled(x[index]) if type(x) is not np.ndarray and _chooses(index) else x[index]
 
 
 def _value_rule(g: Any, index: Any, x_shape: Any, value_shape: Any) -> Any:

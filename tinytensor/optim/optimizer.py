@@ -6,6 +6,7 @@ does the second write, one formula after the other, and nothing in it can raise:
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from operator import itemgetter
@@ -98,6 +99,7 @@ class Optimizer:
         self._options: Any = itemgetter(*defaults) if defaults else dict
         self._checked: list[Any] = []
         self._together: dict[tuple[int, str], Together] = {}  # the small parameters of each group and dtype
+        self._gathers = False  # all parameters in one array, whatever it costs here: a compiled step asks for it
         self._version = 0  # of groups and states: a compiled step asks
         self._stepped = False  # schedulers warn if they are stepped before the optimizer
         each: list[Any] = groups if isinstance(groups[0], Mapping) else [{"params": groups}]
@@ -245,8 +247,8 @@ class Optimizer:
             self._check(group)
             self._checked[index:] = [options]  # asked again when they change
         names, counts, states, tick = self.buffers(group), self.counts, self.state, self._tick
-        many = len(group["params"]) * (1 + 2 * len(names)) > FEWEST
-        most, split = ((MOST if counts else MOST >> 3) * many, parts) if self.elementwise else (0, whole)
+        many = self._gathers or len(group["params"]) * (1 + 2 * len(names)) > FEWEST
+        most, split = (self._most(counts) * many, parts) if self.elementwise else (0, whole)
         kept: Any = itemgetter(*names) if len(names) > 1 else lambda state: [state[name] for name in names]
         alone: list[Any] = []
         todo = _Todo([alone], [], [], [])
@@ -281,7 +283,7 @@ class Optimizer:
             else:
                 alone.extend(split((data, g, t, *buffers)))
         for kind, members in small.items():
-            if len(members) * (1 + 2 * len(names)) > FEWEST and kind in "efdg":
+            if (self._gathers or len(members) * (1 + 2 * len(names)) > FEWEST) and kind in "efdg":
                 todo.work.append(self._joined(index, kind, names, members))
             else:
                 alone.extend(i for p, g, t, m in members for i in split((p._data, g, t, *[m[n] for n in names])))
@@ -294,10 +296,14 @@ class Optimizer:
         if work is None:
             here = {id(p) for p, _, _, _ in small} | set(() if common is None else common.number)
             known = [p for p in self.param_groups[index]["params"] if id(p) in here]
-            members = [p for p in known if 0 < p._data.size <= MOST and p._data.dtype.char == kind]
+            members = [p for p in known if 0 < p._data.size <= self._most(True) and p._data.dtype.char == kind]
             common = self._together[index, kind] = Together(names, members)
             work = common.settle(names, small)
         return work or ()
+
+    def _most(self, many_passes: bool) -> int:
+        """Elements up to which a parameter is gathered with others."""
+        return sys.maxsize if self._gathers else MOST if many_passes else MOST >> 3
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_together": {}}

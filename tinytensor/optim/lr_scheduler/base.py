@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tinytensor.graph import tracing
 from tinytensor.inplace import updating
 from tinytensor.optim import checks
 from tinytensor.optim.optimizer import Optimizer
@@ -83,7 +84,8 @@ class LRScheduler:
 
     def get_last_lr(self) -> list[float]:
         """The rates that the last step set, one for each group."""
-        return self._last_lr
+        trace = tracing()
+        return self._last_lr if trace is None else trace.rates(self)  # type: ignore[no-any-return]
 
     def get_lr(self) -> list[float]:
         """The rates at ``last_epoch``; subclasses write it."""
@@ -91,6 +93,9 @@ class LRScheduler:
 
     def step(self, epoch: float | None = None) -> None:
         """Go on by one, or to ``epoch``, and set the rates; nothing changes if that raises."""
+        if (trace := tracing()) is not None:
+            trace.schedule(self, self.step, () if epoch is None else (epoch,))
+            return
         optimizer = self.optimizer
         if self._step_count == 1 and type(optimizer).step is Optimizer.step and not optimizer._stepped:
             warnings.warn(

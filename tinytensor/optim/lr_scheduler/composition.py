@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tinytensor.graph import tracing
 from tinytensor.optim.lr_scheduler.base import LRScheduler, set_rate
 from tinytensor.optim.lr_scheduler.plateau import ReduceLROnPlateau
 from tinytensor.optim.optimizer import Optimizer
@@ -121,6 +122,9 @@ class SequentialLR(_Composed):
 
     def step(self) -> None:  # type: ignore[override]
         """Go on by one."""
+        if (trace := tracing()) is not None:
+            trace.schedule(self, self.step, ())
+            return
         epoch = self.last_epoch + 1
         index = bisect_right(self._milestones, epoch)
         scheduler = self._schedulers[index]
@@ -156,6 +160,9 @@ class ChainedScheduler(_Composed):
 
     def step(self) -> None:  # type: ignore[override]
         """Step all of them."""
+        if (trace := tracing()) is not None:
+            trace.schedule(self, self.step, ())
+            return
         for scheduler in self._schedulers:
             scheduler.step()
         self._last_lr = self._present()

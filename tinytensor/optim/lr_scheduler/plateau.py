@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tinytensor.graph import tracing
 from tinytensor.optim.lr_scheduler.base import LRScheduler, number, positive, set_rate
 from tinytensor.optim.optimizer import Optimizer
 
@@ -61,6 +62,9 @@ class ReduceLROnPlateau(LRScheduler):
 
     def step(self, metrics: Any = None, epoch: int | None = None) -> None:  # type: ignore[override]
         """Look at the metric of this step, a number or a tensor of one element, and reduce the rates if it is time."""
+        if (trace := tracing()) is not None:
+            trace.schedule(self, self.step, (metrics,) if epoch is None else (metrics, epoch))
+            return
         try:
             metric = float(metrics.item() if hasattr(metrics, "item") else metrics)
         except (TypeError, ValueError):

@@ -21,7 +21,8 @@ def asarray(x: Any, dtype: Any = None) -> Any:
     """``np.asarray(x, dtype)``; what is such an array already, or stands for one in a traced program, is itself."""
     if x.__class__ is _ndarray:
         return x if dtype is None or x.dtype == dtype else x.astype(dtype)
-    return np.asarray(x, dtype)
+    made = getattr(x, "as_array", None)  # of a number in a traced program
+    return np.asarray(x, dtype) if made is None else asarray(made(), dtype)
 
 
 def contiguous(x: Any) -> Any:

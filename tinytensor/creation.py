@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor import graph
+from tinytensor.arrays import asarray
 from tinytensor.deferred import Deferred
 from tinytensor.ops import building
 from tinytensor.primitive import TensorBase, wrap
@@ -264,29 +265,29 @@ class Generator:
 
     def random(self, shape: Shape = (), dtype: DType = None, requires_grad: bool = False) -> Tensor:
         """Uniform in [0, 1)."""
-        return _made(np.asarray(self.numpy.random(shape, dtype=_random_dtype(dtype))), requires_grad)
+        return _made(asarray(self.numpy.random(shape, dtype=_random_dtype(dtype))), requires_grad)
 
     def standard_normal(self, shape: Shape = (), dtype: DType = None, requires_grad: bool = False) -> Tensor:
         """Normal with mean 0 and standard deviation 1."""
-        return _made(np.asarray(self.numpy.standard_normal(shape, dtype=_random_dtype(dtype))), requires_grad)
+        return _made(asarray(self.numpy.standard_normal(shape, dtype=_random_dtype(dtype))), requires_grad)
 
     def uniform(
         self, low: float = 0.0, high: float = 1.0, shape: Shape = (), dtype: DType = None, requires_grad: bool = False
     ) -> Tensor:
         """Uniform in [low, high)."""
         array = self.numpy.uniform(low, high, shape)
-        return _made(np.asarray(array, _random_dtype(dtype)), requires_grad)
+        return _made(asarray(array, _random_dtype(dtype)), requires_grad)
 
     def normal(
         self, loc: float = 0.0, scale: float = 1.0, shape: Shape = (), dtype: DType = None, requires_grad: bool = False
     ) -> Tensor:
         """Normal with mean ``loc`` and standard deviation ``scale``."""
         array = self.numpy.normal(loc, scale, shape)
-        return _made(np.asarray(array, _random_dtype(dtype)), requires_grad)
+        return _made(asarray(array, _random_dtype(dtype)), requires_grad)
 
     def integers(self, low: int, high: int | None = None, shape: Shape = ()) -> Tensor:
         """Integers in [low, high), or [0, low)."""
-        return _made(np.asarray(self.numpy.integers(low, high, shape)), False)
+        return _made(asarray(self.numpy.integers(low, high, shape)), False)
 
     def permutation(self, n: int) -> Tensor:
         """The numbers 0 … n−1 in random order."""

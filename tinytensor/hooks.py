@@ -78,7 +78,8 @@ def _replacement(node: Node, new: Any, g: Any) -> Any:
     array = getattr(new, "_data", None)
     lifted = array is not None
     if array is None:
-        array = np.asarray(new, node.dtype if type(new) in (int, float, complex) else None)
+        kind = node.dtype if type(new) in (int, float, complex) else None
+        array = new if new.__class__ is np.ndarray else np.asarray(new, kind)
     if array.shape != node.shape or array.dtype != node.dtype:
         raise TypeError(
             f"register_hook: a hook returned {array.dtype} of shape {array.shape}, expected {node.dtype} of shape "

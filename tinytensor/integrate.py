@@ -159,8 +159,9 @@ def odeint(func: Callable[..., Any], y0: Operand, t: Operand, args: tuple[Any, .
         raise TypeError(
             f"odeint() does not take {', '.join(unknown)}= for tensors: its options are {', '.join(sorted(_SHARED | _FORWARD))}"
         )
-    if tracing() is not None:  # how many steps there are depends on the solution: this says that values are needed
-        leaves = [np.asarray(_plain(x)) for x in (y0, t, *leaves)]
+    if tracing() is not None:  # how many steps there are depends on the solution: what stands for an array refuses
+        for x in (y0, t, *leaves):
+            np.asarray(_plain(x))
     variable = [_has_node(x) and recording() for x in leaves]
     equation = Equation(given, args, variable, options)
     y0, t = (x if isinstance(x, TensorBase) else asarray(x, float) for x in (y0, t))

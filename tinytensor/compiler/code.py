@@ -132,8 +132,8 @@ class Code:
             return f"{self.function(kind)}({', '.join(map(self.text, x))})"
         if kind is list:
             return "[" + ", ".join(map(self.text, x)) + "]"
-        if kind is dict and all(type(k) is str for k in x):
-            return "{" + ", ".join(f"{k!r}: {self.text(v)}" for k, v in x.items()) + "}"
+        if kind is dict:
+            return "{" + ", ".join(f"{self.text(k)}: {self.text(v)}" for k, v in x.items()) + "}"
         if kind is slice:
             return f"slice({self.text(x.start)}, {self.text(x.stop)}, {self.text(x.step)})"
         if x is None or x is Ellipsis or kind in (bool, int, str) or (kind is float and x - x == 0):

@@ -6,6 +6,7 @@ import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass
 from functools import partial, update_wrapper
 from typing import Any
 
@@ -20,7 +21,7 @@ from tinytensor.compiler.plan import Plan
 from tinytensor.compiler.program import mapped
 from tinytensor.compiler.pulling import Pulled, attach
 from tinytensor.compiler.replay import OTHER, STALE, Replay
-from tinytensor.compiler.stand_ins import TracedNumber
+from tinytensor.compiler.stand_ins import TracedNumber, Untraceable
 from tinytensor.compiler.trace import Trace, tracing
 from tinytensor.compiler.twice import check_same
 from tinytensor.deferred import Deferred
@@ -97,7 +98,8 @@ class Compiled:
         """A new plan for such arguments; None if state that a first call makes is not there yet."""
         try:
             first = _Run(self.function, args, kwargs)
-            check_same(first.trace, _Run(self.function, args, kwargs).trace)
+            second = _Run(self.function, args, kwargs)
+            check_same(first.trace, second.trace, (first.out, second.out))
         except Unsettled:
             return None
         back = None
@@ -178,11 +180,16 @@ class _Run:
                 out = function(*stand_ins, **options)
             self.roots: list[Any] = []
             self.out = mapped(out, self._handed)
+            given.check()
             self.pulled = Pulled(self.trace, self.roots, given.nodes) if self.roots else None
             name_states(self.trace, function)
 
     def _handed(self, x: Any) -> Any:
         """What the function returned, with arrays of the program in the place of stand-ins."""
+        if is_dataclass(x) and not isinstance(x, type):
+            raise Untraceable(
+                f"tt.compile: the function returns a {type(x).__name__}; return a tuple, list, dict or NamedTuple of arrays"
+            )
         if not isinstance(x, TensorBase):
             return self.trace.symbol(x)
         if not self.trace.made(x):
@@ -241,6 +248,8 @@ class _Given:
 
     def __init__(self, trace: Trace, names: list[str], function: Callable[..., Any]) -> None:
         self.trace, self.names, self.seen, self.nodes = trace, names, dict[int, Any](), dict[int, int]()
+        self.tensors: list[tuple[Any, Any, Any]] = []  # what stands for a tensor, its array and its node
+        self.held: list[Any] = []
         code = getattr(getattr(function, "forward", function), "__code__", None)
         self.params = code.co_varnames[: code.co_argcount] if code is not None else ()
         if self.params[:1] == ("self",):
@@ -266,6 +275,7 @@ class _Given:
             name = "".join(c if c.isalnum() else "_" for c in name) + "_"
         self.names.append(name)
         array = self.trace.stored(x) if isinstance(x, TensorBase) else np.asarray(x) if isinstance(x, np.generic) else x
+        self.held.append(array)  # so that no other one has its id
         made = self.seen.get(id(array))
         if made is None or type(array) is float:
             made = self.seen[id(array)] = self.trace.argument(array, len(self.names) - 1)
@@ -276,7 +286,22 @@ class _Given:
         t._data = made
         t._node = graph.leaf(made) if x._node is not None else None
         self.nodes[id(t._node)] = len(self.names) - 1
+        self.tensors.append((t, made, t._node))
         return t
+
+    def check(self) -> None:
+        """Raise if the function did to an argument what would be lost: there, it is its values alone."""
+        for t, made, node in self.tensors:
+            if t._data is not made or t._node is not node:
+                raise Untraceable(
+                    "tt.compile: the function gives an argument new data (x.data = ...), or a recorded write; write into it "
+                    "(x.data[...] = ...), return the new tensor, or reach the tensor from outside instead of passing it"
+                )
+            if node is not None and node.grad is not None:
+                raise Untraceable(
+                    "tt.compile: backward() reaches an argument that requires grad, whose .grad would be lost; pass "
+                    "x.detach(), reach the tensor from outside (a closure, a module), or use tt.value_and_grad"
+                )
 
 
 def compile(function: Callable[..., Any] | None = None, *, max_plans: int = 64) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinytensor.compiler.lending import Lending
+from tinytensor.compiler.products import by_dot
 from tinytensor.compiler.program import Array, Call, Memory, arrays, mapped, numbers
 from tinytensor.compiler.runs import Run, arranged, taken
 from tinytensor.compiler.scalars import prepared
@@ -52,6 +53,7 @@ class Plan:
         self.lending = Lending(self.grads, self.calls, self.kept(), takes_out)
         self.calls = self.lending.calls
         self._settle()
+        by_dot(self.calls)
 
     # ---------------------------------------------------------------------------------------------------- what is needed
 

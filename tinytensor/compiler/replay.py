@@ -171,6 +171,9 @@ class Replay:
         code = self.code
         yield from code.number_lines(self.wanted(decisions=True))
         for n, how, answer in dict.fromkeys(self.plan.decisions):
+            if how is bool:
+                yield f"if {'not ' * bool(answer)}{code.name(n)}: return OTHER"
+                continue
             asked = code.name(n) if how is same else f"{code.function(how)}({code.name(n)})"
             yield f"if {asked} != {code.text(answer)}: return OTHER"
 

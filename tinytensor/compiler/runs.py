@@ -43,6 +43,16 @@ class Run:
         self.access: dict[Memory, tuple[set[Any], bool]] = {}
         self.inside: set[Memory] = set()
 
+    @staticmethod
+    def begins(call: Call) -> bool:
+        """Whether a call can be part of a run."""
+        return elementwise(call) and max(a.nbytes for a in [call.out, *arrays(call.args)]) > LARGE
+
+    @classmethod
+    def of(cls, call: Call) -> Run:
+        """An empty run for a first call."""
+        return cls(math.prod(call.out.shape))
+
     def takes(self, call: Call) -> bool:
         """Add the call, if it can be made block by block together with the others."""
         parts = list(_parts(call, self.size))
@@ -164,9 +174,11 @@ def role(a: Array, out: Array) -> tuple[str, int] | None:
 # ---------------------------------------------------------------------------------------------------------- finding them
 
 
-def arranged(calls: list[Call], kept: Iterable[Array], others: list[Call]) -> tuple[list[Call], list[Run]]:
+def arranged(
+    calls: list[Call], kept: Iterable[Array], others: list[Call], kind: type[Run] = Run
+) -> tuple[list[Call], list[Run]]:
     """The calls, with those of each run together, and the runs; ``others`` come before or after all of them."""
-    starts = [elementwise(call) and _large(call) for call in calls]
+    starts = [kind.begins(call) for call in calls]
     if sum(starts) < 2:
         return calls, []
     needs = _needs(calls)
@@ -176,7 +188,7 @@ def arranged(calls: list[Call], kept: Iterable[Array], others: list[Call]) -> tu
     for i, call in enumerate(calls):
         if i in done:
             continue
-        members, run = _grown(calls, i, needs, done, starts) if starts[i] else ({i}, None)
+        members, run = _grown(kind.of(call), calls, i, needs, done, starts) if starts[i] else ({i}, None)
         done |= members
         if run is None:
             order.append(call)
@@ -188,15 +200,10 @@ def arranged(calls: list[Call], kept: Iterable[Array], others: list[Call]) -> tu
     return order, runs
 
 
-def _large(call: Call) -> bool:
-    return max(a.nbytes for a in [call.out, *arrays(call.args)]) > LARGE
-
-
 def _grown(
-    calls: list[Call], i: int, needs: list[set[int]], done: set[int], starts: list[bool]
+    run: Run, calls: list[Call], i: int, needs: list[set[int]], done: set[int], starts: list[bool]
 ) -> tuple[set[int], Run | None]:
     """The run that begins with a call: every later call that needs nothing that comes in between."""
-    run = Run(math.prod(calls[i].out.shape))
     members = {i}
     if run.takes(calls[i]):
         for j in range(i + 1, len(calls)):

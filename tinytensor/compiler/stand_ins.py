@@ -123,6 +123,18 @@ class TracedArray(_Traced):
     def __contains__(self, value: Any) -> bool:
         _refuse("`in`")
 
+    def __format__(self, how: str) -> str:
+        _refuse("format(), an f-string,")
+
+    def __round__(self, *digits: Any) -> Any:
+        _refuse("round() (np.round gives an array)")
+
+    def __divmod__(self, other: Any) -> Any:
+        return self.trace.record("call", np.divmod, (self, other), {})
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return self.trace.record("call", np.divmod, (other, self), {})
+
     def item(self, *args: Any) -> Any:
         """Raises."""
         _refuse(".item()")
@@ -212,6 +224,10 @@ for _name, _ufunc in {"neg": np.negative, "pos": np.positive, "abs": np.absolute
     setattr(TracedArray, f"__{_name}__", _unary(_ufunc))
 
 
+def _same(value: Any) -> Any:
+    return value
+
+
 class TracedNumber(_Traced):
     """A Python number that may differ at the next call. Its arithmetic is recorded; its truth, or its value where Python asks
     for it, is a condition of the plan: another value finds another plan, or is traced anew.
@@ -243,10 +259,38 @@ class TracedNumber(_Traced):
     def __index__(self) -> int:
         return operator.index(self.trace.decided(self.number, operator.index))
 
+    def _itself(self) -> Any:
+        return self.trace.decided(self.number, _same)
+
+    def __complex__(self) -> complex:
+        return complex(self._itself())
+
+    def __round__(self, *digits: Any) -> Any:
+        return round(self._itself(), *digits)
+
+    def __format__(self, how: str) -> str:
+        return format(self._itself(), how)
+
+    def __str__(self) -> str:
+        return str(self._itself())
+
+    def __hash__(self) -> int:
+        return hash(self._itself())
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(float, name):
+            raise AttributeError(f"a number has no attribute {name!r}")
+        return getattr(self._itself(), name)
+
+    def as_array(self) -> Any:
+        """The number as an array of the program."""
+        return self.trace.record("call", np.asarray, (self,), {})
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        _refuse("something (np.asarray of a number)")
+
     def __repr__(self) -> str:
         return f"<traced number {self.value!r}>"
-
-    __hash__ = object.__hash__
 
 
 def _arithmetic(function: Callable[..., Any], reflected: bool = False) -> Callable[[Any, Any], Any]:

@@ -77,7 +77,7 @@ class Trace:
         self.scheduled: dict[int, Any] = {}  # groups of optimizers whose rates the end of the call sets
         self.fixed: dict[int, Any] = {}  # tensors that must keep their memory, which is part of another array's
         self.covered: dict[Array, Array] = {}  # tensors' arrays that lie in a larger one
-        self.part = "forward"
+        self.part, self.closed = "forward", False
         self._known: dict[int, tuple[Any, Memory]] = {}  # id of an owner of memory -> (how to reach it, memory)
         self._lifted: dict[int, TracedArray] = {}  # id of an array from outside -> its stand-in
         self._born: set[int] = set()
@@ -92,6 +92,7 @@ class Trace:
         return self
 
     def __exit__(self, *error: Any) -> None:
+        self.closed = True
         _tracer.reset(self._token)
         _patch(-1)
         for whole, old in self._undo.values():
@@ -180,6 +181,8 @@ class Trace:
 
     def record(self, kind: str, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         """Call a function, write it down, and return what stands for the result."""
+        if self.closed:
+            raise Untraceable(_LEAKED)
         call = self._call(kind, function, args, kwargs)
         result = function(*mapped(args, _value), **mapped(kwargs, _value))
         out = mapped(result, lambda x: self._result(x, call))
@@ -442,6 +445,10 @@ class Trace:
                 self.entry(group, "lr")
         return self.entry(vars(scheduler), "_last_lr")
 
+    def live(self, container: dict[str, Any]) -> Any:
+        """A dict as a program sees it: its numbers are read anew by each replay, its arrays must stay the same."""
+        return Live(self, container)
+
     def assign(self, container: Any, key: Any, value: Any) -> None:
         """``container[key] = value`` at the end of the call."""
         self.cells[id(container), key] = (container, value)
@@ -614,7 +621,7 @@ def _if_asked(error: BaseException) -> None:
 
 
 _LEAKED = (
-    "tt.compile: a tensor that was made inside a compiled function is used after the call. Only what the function returns, "
+    "tt.compile: a tensor or an array that was made inside a compiled function is used after the call. Only what the function returns, "
     "and what it writes into tensors that were there before, outlives the call."
 )
 

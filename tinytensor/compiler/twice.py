@@ -13,7 +13,7 @@ from tinytensor.compiler.trace import Trace
 __all__ = ["check_same"]
 
 
-def check_same(first: Trace, second: Trace) -> None:
+def check_same(first: Trace, second: Trace, results: tuple[Any, Any]) -> None:
     """Raise Untraceable if the traces differ, in a call, in a constant, or in how many there are."""
     if len(first.calls) != len(second.calls):
         raise _changed(f"{len(first.calls)} calls of NumPy, then {len(second.calls)}")
@@ -23,6 +23,8 @@ def check_same(first: Trace, second: Trace) -> None:
             raise _changed(f"{a.name()}, then {b.name()}", a)
         if not _equal([a.args, a.kwargs, a.out], [b.args, b.kwargs, b.out], pairs):
             raise _changed("a constant of another value, or another array", a)
+    if not _equal(*results, pairs):
+        raise _changed("what is returned")
     for a, b in zip(_constants(first), _constants(second), strict=False):
         if a.value is not b.value and not _same_bytes(a.value, b.value):
             raise _changed(f"a constant array of shape {a.shape} with other values")

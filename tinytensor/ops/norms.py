@@ -51,7 +51,7 @@ def _euclidean(g: Any, x: Any, out: Any, axis: Axis) -> Any:
     """x / ‖x‖, and 0 where x = 0."""
     x = conj(x)
     if out.ndim == 0:
-        return x * (g / out) if assured(np.all, _plain(out) != 0) else np.zeros_like(x)
+        return x * (g / out) if assured(bool, _plain(out) != 0) else np.zeros_like(x)
     g, out = _along(x, g, axis), _along(x, out, axis)
     if assured(np.all, _plain(out) != 0):
         return x * (g / out)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.graph import tracing
 from tinytensor.inplace import updating
 from tinytensor.optim.checks import number
 
@@ -60,18 +61,26 @@ class EMA:
         for name in [*tensors, *self.averages]:
             if name not in tensors or name not in self.averages or tensors[name].shape != self.averages[name].shape:
                 raise ValueError(f"EMA: the model has changed since the average was made: see {name!r}; make a new EMA")
-        return [(self.averages[name], tensor) for name, tensor in tensors.items()]
+        trace = tracing()
+        averages = self.averages if trace is None else trace.live(self.averages)
+        return [(averages[name], tensor) for name, tensor in tensors.items()]
 
     def update(self) -> None:
         """Take the model's present weights into the average."""
+        trace = tracing()
+        counts = vars(self)
+        if trace is not None:
+            trace.guard(self, "averages", self.averages)
+            counts = trace.live(counts)
+        decay, first = counts["decay"], counts["n_averaged"] == 0
         for average, tensor in self._pairs():
-            if self.n_averaged == 0:
+            if first:
                 average[...] = tensor._data
-            elif self.decay > 0.5:  # as torch.lerp: the more exact form for each side
-                average += (1 - self.decay) * (tensor._data - average)
+            elif decay > 0.5:  # as torch.lerp: the more exact form for each side
+                average += (1 - decay) * (tensor._data - average)
             else:
-                average[...] = tensor._data - (tensor._data - average) * self.decay
-        self.n_averaged += 1
+                average[...] = tensor._data - (tensor._data - average) * decay
+        counts["n_averaged"] = counts["n_averaged"] + 1
 
     @contextmanager
     def average_parameters(self) -> Iterator[None]:

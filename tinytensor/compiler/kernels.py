@@ -1,0 +1,316 @@
+"""The text of a kernel, for Numba to compile: loops over what NumPy's calls compute."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinytensor.compiler.native import Kernel, factors, form, masked, needed, reduced, root
+from tinytensor.compiler.program import Array, Call, Memory, Number, arrays
+from tinytensor.compiler.threads import Spare
+
+if TYPE_CHECKING:
+    from tinytensor.compiler.code import Code
+
+__all__ = ["Compiled"]
+
+_START = {np.maximum: "-np.inf", np.minimum: "np.inf", np.add: "0.0"}
+
+
+class Compiled:
+    """A kernel as text, and as a function.
+
+    places   where memory of the kernel's own begins, in bytes
+    given    what the function takes: name -> how it is made of an array
+    """
+
+    def __init__(self, run: Kernel, code: Code) -> None:
+        self.run, self.code = run, code
+        self.name = code.fresh("kernel")
+        self.buffers: list[Any] = []  # of blocks: none
+        self.seconds = 0.0
+        first = {c.out.memory: c for c in run.calls[::-1] if not c.writes}
+        ours = run.inside | {m for m, c in first.items() if c.out.scalar and not code.static(c.out)}
+        self.fresh = [c.out for m, c in first.items() if m not in ours and not code.static(c.out) and m.kind == "result"]
+        self.scalars = [c.out for m, c in first.items() if m in ours and m not in run.inside]
+        self.places: dict[Memory, int] = {}
+        self.bytes = 0
+        for m in ours:
+            self.places[m] = self.bytes
+            self.bytes += -(-first[m].out.nbytes // 64) * 64
+        self.given: dict[str, Any] = {}
+        self.low: dict[Memory, Array] = {}
+        for call in run.calls:
+            for a in [call.out, *arrays(call.args)]:
+                if a.memory not in self.low or a.offset < self.low[a.memory].offset:
+                    self.low[a.memory] = a
+        self.high = {m: max(_end(a) for c in run.calls for a in [c.out, *arrays(c.args)] if a.memory is m) for m in self.low}
+        self.lines = list(self._lines())
+
+    # ------------------------------------------------------------------------------------------------------------ places
+
+    def place(self, a: Array, dtype: Any = None) -> tuple[str, int, tuple[int, ...]]:
+        """(name, first element, steps) of an array among what the function takes."""
+        dtype = a.dtype if dtype is None else dtype
+        size, m = dtype.itemsize, a.memory
+        steps = tuple([s // size for s in a.strides])
+        if m in self.places:
+            name = f"own_{dtype.name}"
+            self.given[name] = ("own", dtype)
+            return name, (self.places[m] + a.offset) // size, steps
+        whole = root(a)
+        if self.code.static(a):
+            name = f"{self.code.name(whole)}_{dtype.name}"
+            self.given[name] = ("static", dtype, m)
+            return name, (a.offset - self.low[m].offset) // size, steps
+        name = f"{self.code.name(whole)}_{dtype.name}"
+        self.given[name] = ("dynamic", dtype, whole)
+        return name, (a.offset - whole.offset) // size, steps
+
+    def _at(self, a: Array, shape: tuple[int, ...], axes: list[tuple[int, ...]], dtype: Any = None) -> str:
+        """An element: ``axes`` are the dimensions of ``shape`` that each loop runs through, the last of which by steps."""
+        name, start, steps = self.place(a, dtype)
+        full = (0,) * (len(shape) - len(steps)) + tuple(
+            [0 if n == 1 else s for n, s in zip(a.shape, steps, strict=True)]
+        )
+        terms = [f"{full[group[-1]]} * i{k}" if full[group[-1]] != 1 else f"i{k}" for k, group in enumerate(axes) if full[group[-1]]]
+        return f"{name}[{' + '.join(([str(start)] if start or not terms else []) + terms)}]"
+
+    # ------------------------------------------------------------------------------------------------------------- loops
+
+    def _lines(self) -> Iterator[str]:
+        for group in _together(self.run.calls):
+            call = group[0]
+            if call.kind == "reduce":
+                yield from self._sum(call)
+            elif call.function is np.matmul:
+                yield from self._product(call)
+            else:
+                yield from self._loop(group)
+
+    def _loop(self, group: list[Call]) -> Iterator[str]:
+        shape = group[0].out.shape
+        everything = [a for c in group for a in [c.out, *arrays(c.args)]]
+        axes = _axes(shape, everything)
+        depth = "    " * len(axes)
+        yield from _nest(shape, axes)
+        known: dict[Any, str] = {}
+        later = {a.memory for c in self.run.calls if c not in group for a in c.reads()}
+        last = {c.out: c for c in group}
+        for k, call in enumerate(group):
+            kept = call.out.memory not in self.run.inside or call.out.memory in later
+            dtype = root(call.out).dtype if call.out.dtype.kind == "i" and _float_view(call, everything) else call.out.dtype
+            yield f"{depth}v{k} = {self._value(call, known, shape, axes, dtype)}"
+            for key in [key for key in known if key[0] is call.out.memory]:
+                del known[key]
+            known[_key(call.out, dtype)] = f"v{k}"
+            if kept and last[call.out] is call:
+                yield f"{depth}{self._at(call.out, shape, axes, dtype)} = v{k}"
+
+    def _value(self, call: Call, known: dict[Any, str], shape: Any, axes: Any, dtype: Any) -> str:
+        def element(x: Any, wanted: Any) -> str:
+            if type(x) is not Array:
+                text = self.code.name(x) if type(x) is Number else repr(x)
+                if type(x) is Number:
+                    self.given[text] = ("number", x)
+                return text if wanted is None else f"{wanted.name}({text})"
+            kind = dtype if x.dtype.kind == "i" and masked(call) else x.dtype
+            text = known.get(_key(x, kind)) or self._at(x, shape, axes, kind)
+            return text if wanted is None or wanted == kind else f"{_name(wanted)}({text})"
+
+        if call.function is np.full_like:
+            return f"{_name(dtype)}({element(call.args[1], None)})"
+        found = form(call)
+        assert found is not None
+        text, loop = found
+        args = [element(x, loop if call.function is not np.where or k else None) for k, x in enumerate(call.args)
+                if not isinstance(x, (np.dtype, type))]  # fmt: skip
+        return f"{_name(dtype)}({text.format(*args)})"
+
+    def _sum(self, call: Call) -> Iterator[str]:
+        (x,), out, axes = call.args, call.out, set(reduced(call) or ())
+        owner = call.function.__self__
+        name, start, steps = self.place(x)
+        to, first, outs = self.place(out)
+        kept = [k for k in range(len(x.shape)) if k not in axes]
+        outs = tuple([s for s, k in zip(outs, range(len(x.shape)), strict=True) if k in kept]) if len(outs) == len(x.shape) else outs
+        source = _sum_of(start, [(steps[k], f"i{k}") for k in range(len(x.shape))])
+        target = _sum_of(first, [(s, f"i{k}") for s, k in zip(outs, kept, strict=True)])
+        combined = {np.add: "{0} + {1}", np.maximum: "({0} if {0} >= {1} or {0} != {0} else {1})",
+                    np.minimum: "({0} if {0} <= {1} or {0} != {0} else {1})"}[owner]  # fmt: skip
+        if kept and len(x.shape) - 1 in kept:  # row by row into the result
+            yield from _for([(k, x.shape[k]) for k in kept])
+            yield f"{'    ' * len(kept)}{to}[{target}] = {_START[owner]}"
+            order = sorted(axes) + kept
+            yield from _for([(k, x.shape[k]) for k in order])
+            yield f"{'    ' * len(order)}{to}[{target}] = {combined.format(f'{to}[{target}]', f'{name}[{source}]')}"
+            return
+        yield from _for([(k, x.shape[k]) for k in kept])
+        depth = "    " * len(kept)
+        yield f"{depth}total = {_START[owner]}"
+        inner = [(k, x.shape[k]) for k in sorted(axes)]
+        yield from (depth + line for line in _for(inner))
+        yield f"{depth}{'    ' * len(inner)}total = {combined.format('total', f'{name}[{source}]')}"
+        yield f"{depth}{to}[{target}] = total"
+
+    def _product(self, call: Call) -> Iterator[str]:
+        found = factors(call)
+        assert found is not None
+        parts = []
+        for a, (rows, columns, turned) in zip([*call.args, call.out], found, strict=True):
+            name, start, _ = self.place(a)
+            shape = f"({columns}, {rows})).T" if turned else f"({rows}, {columns}))"
+            parts.append(f"{name}[{start}:{start + rows * columns}].reshape({shape}")
+        yield f"np.dot({', '.join(parts)})"
+
+    # -------------------------------------------------------------------------------------------------------------- text
+
+    def before(self) -> Iterator[str]:
+        """The lines of a replay: memory for what is handed out, the kernel, numbers that it made."""
+        for a in self.fresh:
+            yield f"{self.code.name(a)} = {self.code.name(a)}_spare()"
+        yield f"{self.name}({', '.join(self._argument(name, how) for name, how in self.given.items())})"
+        for a in self.scalars:
+            yield f"{self.code.name(a)} = {self.code.name(a)}_slot[()]"
+
+    def _argument(self, name: str, how: Any) -> str:
+        if how[0] != "dynamic":
+            return f"{self.name}_{name}" if how[0] != "number" else name
+        _, dtype, whole = how
+        text = self.code.name(whole) + (".reshape(-1)" if len(whole.shape) != 1 else "")
+        return text if dtype == whole.dtype else f"{text}.view('{dtype.str}')"
+
+    def definition(self) -> str:
+        """The text that Numba compiles."""
+        lines = [f"def {self.name}_loops({', '.join(self.given)}):", *(f"    {line}" for line in self.lines)]
+        return "\n".join(lines) + "\n\n"
+
+    def shown(self) -> Iterator[tuple[str, Call | None]]:
+        """The calls of NumPy that it is made of."""
+        code, run = self.code, self.run
+        for call in sorted([*run.before, *run.calls, *run.views], key=lambda call: call.number):
+            if call.kind != "view" or not all(code.static(a) for a in call.results()):
+                line = code.line(call)
+                if line:
+                    yield line, call
+
+    def about(self) -> str:
+        """What an account of the plan says of it."""
+        return f"{len(self.run.calls)} calls as one function, by Numba in {self.seconds:.1f} s"
+
+    # ------------------------------------------------------------------------------------------------------------ memory
+
+    def bound(self, values: dict[Array, Any], space: dict[str, Any]) -> dict[str, Any]:
+        """What the names mean, for arrays in these places."""
+        own = np.zeros(max(self.bytes, 8), np.uint8)
+        found: dict[str, Any] = {}
+        for name, (kind, what, *more) in self.given.items():
+            if kind == "own":
+                found[f"{self.name}_{name}"] = own.view(what)
+            elif kind == "static":
+                low = self.low[more[0]]
+                count = (self.high[more[0]] - low.offset) // what.itemsize
+                start = values[low].reshape(-1)[:1] if values[low].ndim == 0 else values[low]
+                found[f"{self.name}_{name}"] = np.lib.stride_tricks.as_strided(start, (count,), (what.itemsize,)).view(what)
+        for a in self.fresh:
+            found[f"{self.code.name(a)}_spare"] = Spare(a.shape, a.dtype)
+        for a in self.scalars:
+            found[f"{self.code.name(a)}_slot"] = np.ndarray((), a.dtype, own, self.places[a.memory])
+        if not hasattr(self, "function"):
+            self.function = self._function(space, found)
+        found[self.name] = self.function
+        return found
+
+    def _function(self, space: dict[str, Any], found: dict[str, Any]) -> Any:
+        numba = needed()
+        start = perf_counter()
+        space = {name: getattr(np, name) for name in ("float32", "float64", "int32", "int64")} | {"np": np, "bool": bool}
+        exec(compile(self.definition(), "<kernel>", "exec"), space)  # our own text
+        types = [self._type(numba, name, how, found) for name, how in self.given.items()]
+        function = numba.njit([tuple(types)], error_model="numpy", fastmath=False, cache=False)(space[f"{self.name}_loops"])
+        self.seconds = perf_counter() - start
+        return function
+
+    def _type(self, numba: Any, name: str, how: Any, found: dict[str, Any]) -> Any:
+        if how[0] == "number":
+            return numba.typeof(how[1].value)
+        if how[0] == "dynamic":
+            return numba.types.Array(numba.from_dtype(how[1]), 1, "C")
+        return numba.typeof(found[f"{self.name}_{name}"])
+
+
+def _name(dtype: Any) -> str:
+    return str(dtype.name)
+
+
+def _end(a: Array) -> int:
+    """Where its last element ends."""
+    return a.offset + sum((n - 1) * s for n, s in zip(a.shape, a.strides, strict=True)) + a.dtype.itemsize
+
+
+def _key(a: Array, dtype: Any) -> Any:
+    return a.memory, a.offset, tuple([s for n, s in zip(a.shape, a.strides, strict=True) if n != 1]), dtype
+
+
+def _float_view(call: Call, everything: list[Array]) -> bool:
+    return masked(call)
+
+
+def _together(calls: list[Call]) -> Iterator[list[Call]]:
+    """Calls that one loop makes: elementwise ones of the same shape that look at what it writes at the same place alone."""
+    group: list[Call] = []
+    for call in calls:
+        if group and (call.kind == "reduce" or call.function is np.matmul or not _joins(group, call)):
+            yield group
+            group = []
+        group.append(call)
+        if call.kind == "reduce" or call.function is np.matmul:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _joins(group: list[Call], call: Call) -> bool:
+    if call.out.shape != group[0].out.shape:
+        return False
+    kinds: dict[Memory, set[Any]] = {}
+    for a in [a for c in [*group, call] for a in [c.out, *arrays(c.args)]]:
+        kinds.setdefault(a.memory, set()).add((a.offset, a.strides, a.shape == call.out.shape))
+    return all(len(kinds[c.out.memory]) == 1 for c in [*group, call])
+
+
+def _axes(shape: tuple[int, ...], everything: list[Array]) -> list[tuple[int, ...]]:
+    """The dimensions of a shape, with those taken as one that all arrays go through in even steps."""
+    groups: list[list[int]] = []
+    for k, n in enumerate(shape):
+        if n == 1:
+            continue
+        if groups and all(_step(a, shape, groups[-1][-1]) == n * _step(a, shape, k) for a in everything):
+            groups[-1].append(k)
+        else:
+            groups.append([k])
+    return [tuple(group) for group in groups]
+
+
+def _step(a: Array, shape: tuple[int, ...], k: int) -> int:
+    at = k - (len(shape) - len(a.shape))
+    return 0 if at < 0 or a.shape[at] == 1 else a.strides[at]
+
+
+def _nest(shape: tuple[int, ...], axes: list[tuple[int, ...]]) -> Iterator[str]:
+    yield from _for([(k, math.prod(shape[d] for d in group)) for k, group in enumerate(axes)])
+
+
+def _for(loops: list[tuple[int, int]]) -> Iterator[str]:
+    for depth, (k, n) in enumerate(loops):
+        yield f"{'    ' * depth}for i{k} in range({n}):"
+
+
+def _sum_of(start: int, terms: list[tuple[int, str]]) -> str:
+    texts = [name if step == 1 else f"{step} * {name}" for step, name in terms if step]
+    return " + ".join(([str(start)] if start or not texts else []) + texts)

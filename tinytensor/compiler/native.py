@@ -1,0 +1,191 @@
+"""Kernels: calls of NumPy that Numba makes one function of, ``tt.compile(f, backend="numba")``.
+
+Elementwise calls over the same shape become one loop, whose values go from call to call in registers; sums become loops,
+and small products of matrices one call of BLAS each, without NumPy in between. The order of additions differs, and so does
+the rounding. Functions that NumPy computes faster than a compiled loop would (tanh, exp, log of more than a few numbers),
+and all that has no form here, stay calls of NumPy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinytensor.compiler.program import Array, Call, Memory, Number, arrays
+from tinytensor.compiler.runs import LARGE, Run, elementwise
+
+__all__ = ["FORMS", "Kernel", "factors", "needed", "reduced", "root"]
+
+#: The expression of an elementwise function of {0}, {1}, {2}.
+FORMS: dict[Any, str] = {
+    np.add: "{0} + {1}", np.subtract: "{0} - {1}", np.multiply: "{0} * {1}", np.divide: "{0} / {1}", np.negative: "-{0}",
+    np.positive: "{0}", np.square: "{0} * {0}", np.reciprocal: "1 / {0}", np.absolute: "abs({0})", np.sqrt: "np.sqrt({0})",
+    np.maximum: "({0} if {0} >= {1} or {0} != {0} else {1})", np.minimum: "({0} if {0} <= {1} or {0} != {0} else {1})",
+    np.fmax: "({0} if {0} >= {1} or {1} != {1} else {1})", np.fmin: "({0} if {0} <= {1} or {1} != {1} else {1})",
+    np.greater: "{0} > {1}", np.greater_equal: "{0} >= {1}", np.less: "{0} < {1}", np.less_equal: "{0} <= {1}",
+    np.equal: "{0} == {1}", np.not_equal: "{0} != {1}", np.isnan: "{0} != {0}", np.where: "({1} if {0} else {2})",
+    np.ndarray.astype: "{0}", np.ndarray.copy: "{0}", np.copy: "{0}",
+}  # fmt: skip
+#: Those of two or one truth values.
+TRUTHS: dict[Any, str] = {
+    np.logical_and: "{0} and {1}", np.logical_or: "{0} or {1}", np.logical_not: "not {0}", np.bitwise_and: "{0} and {1}",
+    np.bitwise_or: "{0} or {1}", np.invert: "not {0}", np.not_equal: "{0} != {1}", np.equal: "{0} == {1}",
+    np.ndarray.copy: "{0}", np.copy: "{0}", np.multiply: "{0} and {1}",
+}  # fmt: skip
+#: Those that NumPy has vectors for: compiled for a few numbers alone.
+SLOW: dict[Any, str] = {
+    np.exp: "np.exp({0})", np.log: "np.log({0})", np.tanh: "np.tanh({0})", np.sin: "np.sin({0})", np.cos: "np.cos({0})",
+    np.log1p: "np.log1p({0})", np.expm1: "np.expm1({0})",
+}  # fmt: skip
+_FEW = 64
+_DTYPES = frozenset({"float32", "float64", "bool", "int32", "int64"})
+_SUMMED = 65536  # elements of a sum, or multiplications of a product, that a kernel takes
+_PRODUCT = 1 << 21
+
+
+def needed() -> Any:
+    """Numba, or one sentence about it."""
+    try:
+        import numba  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        import scipy.linalg.cython_blas  # type: ignore[import-untyped, unused-ignore]  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "tt.compile(backend='numba') needs Numba and SciPy: pip install 'tinytensor[numba]'"
+        ) from error
+    return numba
+
+
+class Kernel(Run):
+    """Calls that become one compiled function: ``size`` is their number of results."""
+
+    @staticmethod
+    def begins(call: Call) -> bool:
+        """Whether a call has a compiled form."""
+        if type(call.out) is not Array or not all(map(_known, [call.out, *arrays(call.args)])):
+            return False
+        if call.function is np.full_like:
+            return call.args[0] is None and type(call.args[1]) is Number and call.out.shape == ()
+        if call.kind == "reduce":
+            return reduced(call) is not None
+        if call.function is np.matmul:
+            return factors(call) is not None
+        return elementwise(call) and form(call) is not None and call.out.nbytes <= LARGE
+
+    @classmethod
+    def of(cls, call: Call) -> Run:
+        """An empty kernel."""
+        return cls(0)
+
+    def takes(self, call: Call) -> bool:
+        """Every call that has a form."""
+        self.calls.append(call)
+        return True
+
+
+def root(a: Array) -> Array:
+    """The array that it is a view of."""
+    while a.call is not None and a.call.kind == "view":
+        a = a.call.args[0]
+    return a
+
+
+def _known(a: Array) -> bool:
+    """Whether a kernel can look at it: at plain numbers in steps of whole elements."""
+    whole = root(a)
+    size = a.dtype.itemsize
+    plain = a.dtype.name in _DTYPES and a.dtype.isnative and whole.dtype.itemsize == size
+    steps = a.offset % size == 0 and all(s >= 0 and s % size == 0 for s in a.strides)
+    return plain and steps and a.memory is whole.memory and (whole.memory.kind in ("state", "constant") or contiguous(whole))
+
+
+def contiguous(a: Array) -> bool:
+    """Whether it lies row by row without gaps."""
+    expected = a.dtype.itemsize
+    for length, stride in zip(a.shape[::-1], a.strides[::-1], strict=True):
+        if length != 1 and stride != expected:
+            return False
+        expected *= length
+    return True
+
+
+def form(call: Call) -> tuple[str, Any] | None:
+    """The expression of an elementwise call, and the dtype that its arguments are converted to (None: they are not)."""
+    f, out = call.function, call.out
+    given = [x for x in call.args if not isinstance(x, (np.dtype, type))]
+    if not all(isinstance(x, (Array, Number, bool, int, float)) for x in given):
+        return None
+    kinds = [x.dtype if type(x) is Array else type(x.value) if type(x) is Number else type(x) for x in given]
+    if masked(call):
+        return "({0} if {1} else 0)", None
+    if f is np.where:
+        return FORMS[f], out.dtype
+    if f in (np.ndarray.astype, np.ndarray.copy, np.copy):
+        return (FORMS[f], None) if out.dtype != bool or kinds[0] == bool else None
+    try:
+        dtypes = f.resolve_dtypes((*kinds, None))
+    except TypeError:
+        return None
+    loop = dtypes[0]
+    if any(d != loop for d in dtypes[:-1]) or loop.name not in _DTYPES or dtypes[-1] != out.dtype:
+        return None
+    if loop == bool:
+        text = TRUTHS.get(f)
+    elif f in SLOW:
+        text = SLOW[f] if math.prod(out.shape) <= _FEW else None
+    else:
+        text = FORMS.get(f) if loop.kind == "f" or f not in (np.divide, np.reciprocal) else None
+    return (text, loop) if text is not None else None
+
+
+def masked(call: Call) -> bool:
+    """Whether it keeps or clears the bits of numbers: integers, by which floats are looked at, times truth values."""
+    if call.function is not np.multiply or len(list(arrays(call.args))) != 2:
+        return False
+    x, mask = call.args
+    return bool(
+        mask.dtype == bool and x.dtype.kind == "i" == call.out.dtype.kind and x.dtype == call.out.dtype and root(x).dtype.kind == "f"
+    )
+
+
+def reduced(call: Call) -> tuple[int, ...] | None:
+    """The axes of a sum, or of a largest or smallest number, that a kernel can take."""
+    owner = call.function.__self__
+    (x,) = call.args if len(call.args) == 1 else (None,)
+    if type(x) is not Array or not set(call.kwargs) <= {"axis", "keepdims", "out"} or x.dtype != call.out.dtype:
+        return None
+    if owner not in (np.add, np.maximum, np.minimum) or x.dtype.kind != "f" or not 0 < math.prod(x.shape) <= _SUMMED:
+        return None
+    axis = call.kwargs.get("axis", 0)
+    axes = tuple(range(len(x.shape))) if axis is None else axis if type(axis) is tuple else (axis,)
+    return tuple([k % max(len(x.shape), 1) for k in axes]) if all(type(k) is int for k in axes) else None
+
+
+def factors(call: Call) -> tuple[Any, Any, Any] | None:
+    """How (a, b, out) of a product of matrices lie: (rows, columns, whether column by column)."""
+    if len(call.args) != 2 or set(call.kwargs) - {"out"} or not all(type(x) is Array for x in call.args):
+        return None
+    a, b, out = *call.args, call.out
+    if not a.dtype == b.dtype == out.dtype or a.dtype.kind != "f" or len(b.shape) != 2 or len(a.shape) > 2 or not contiguous(out):
+        return None
+    rows = a.shape[0] if len(a.shape) == 2 else 1
+    if not 0 < rows * a.shape[-1] * b.shape[1] <= _PRODUCT:
+        return None
+    how = [_lies(a, rows), _lies(b, b.shape[0])]
+    return None if None in how else (how[0], how[1], (rows, b.shape[1], False))
+
+
+def _lies(a: Array, rows: int) -> tuple[int, int, bool] | None:
+    columns, size = a.shape[-1], a.dtype.itemsize
+    first, last = (a.strides[0] if len(a.shape) == 2 else columns * size), a.strides[-1]
+    if (columns == 1 or last == size) and (rows == 1 or first == columns * size):
+        return rows, columns, False
+    if (rows == 1 or first == size) and (columns == 1 or last == rows * size):
+        return rows, columns, True
+    return None
+
+
+Take = Callable[[Array], str]
+Where = dict[Memory, int]

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinytensor.compiler.blocks import Blocks
+from tinytensor.compiler.kernels import CompiledKernel
+from tinytensor.compiler.native import Kernel
 from tinytensor.compiler.plan import _ALLOCATE, _COPIES, Plan, takes_out
 from tinytensor.compiler.program import Array, Call, Number, mapped
 
@@ -56,7 +58,10 @@ class Code:
             first += [n for n in plan.numbers if n.function is None and n.inputs[0] == "argument"]
             given = {x: x.name for x in first if x.name in arguments}
         self.named.update(given)
-        self.blocks = {run.calls[0]: Blocks(run, self) for run in plan.runs}
+        self.blocks: dict[Call, Any] = {
+            run.calls[0]: CompiledKernel(run, self) if isinstance(run, Kernel) else Blocks(run, self)
+            for run in plan.runs
+        }
         self.body = list(self._lines())
 
     # ------------------------------------------------------------------------------------------------------- names
@@ -155,14 +160,14 @@ class Code:
     # ------------------------------------------------------------------------------------------------------------ lines
 
     def _lines(self) -> Iterator[tuple[str, Call | None]]:
-        inside = {m for run in self.plan.runs for m in run.inside}
+        unseen = {call for run in self.plan.runs for call in run.unseen(self.plan.calls)}
         members = {call for run in self.plan.runs for call in run.calls}
         for call in self.plan.calls:
             if call in members:
                 if call in self.blocks:
                     yield from ((line, call) for line in self.blocks[call].before())
                 continue
-            if call.kind == "view" and call.results()[0].memory in inside:
+            if call in unseen:
                 continue
             if call.kind == "view" and all(self.static(a) for a in call.results()):
                 continue
@@ -205,6 +210,10 @@ class Code:
             return f"{name}.fill(0)"
         if f is np.ones_like:
             return f"{name}.fill(1)"
+        if f is np.where:
+            mask, yes, no = map(self.text, call.args)
+            copy = self.function(np.copyto)
+            return f"{copy}({name}, {no}); {copy}({name}, {yes}, where={mask})"
         if f is np.full_like:
             return f"{name}[...] = {self.text(call.args[1])}"
         if f in _COPIES:
@@ -241,7 +250,7 @@ class Code:
 
     # --------------------------------------------------------------------------------------------------------- numbers
 
-    def number_lines(self, wanted: set[Number]) -> Iterator[str]:
+    def number_lines(self, wanted: set[Number], checked: bool = False) -> Iterator[str]:
         """The Python numbers of a call, from the dicts they are in and from each other."""
         for n in self.plan.numbers:
             if n not in wanted:
@@ -252,6 +261,8 @@ class Code:
                     container, key, *part = where
                     at = "".join(f"[{p}]" for p in part)
                     yield f"{self.name(n)} = {self.constant(container, 'options')}[{key!r}]{at}"
+                    if checked and type(n.value) is float:  # a float32 would make other numbers of it
+                        yield f"if {self.name(n)}.__class__ is not float: return OTHER"
                 continue
             texts = [self.text(x) for x in n.inputs]
             symbol = _SYMBOLS.get(n.function)

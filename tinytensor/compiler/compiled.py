@@ -15,6 +15,7 @@ import numpy as np
 from tinytensor import graph
 from tinytensor.compiler.code import Code, Handed, Rooted
 from tinytensor.compiler.entrance import entrance
+from tinytensor.compiler.native import needed
 from tinytensor.compiler.names import Watch, name_states
 from tinytensor.compiler.optimizing import Unsettled
 from tinytensor.compiler.plan import Plan
@@ -22,6 +23,7 @@ from tinytensor.compiler.program import mapped
 from tinytensor.compiler.pulling import Pulled, attach
 from tinytensor.compiler.replay import OTHER, STALE, Replay
 from tinytensor.compiler.stand_ins import TracedNumber, Untraceable
+from tinytensor.compiler.surroundings import watch
 from tinytensor.compiler.trace import Trace, tracing
 from tinytensor.compiler.twice import check_same
 from tinytensor.deferred import Deferred
@@ -41,10 +43,10 @@ _NOTHING: tuple[Callable[..., Any], Any] = (lambda args, mode: None, None)
 class Compiled:
     """A function whose calls of NumPy are known: see :func:`tinytensor.compile`."""
 
-    def __init__(self, function: Callable[..., Any], most: int) -> None:
+    def __init__(self, function: Callable[..., Any], most: int, native: bool = False) -> None:
         update_wrapper(self, function)
         self.__name__: str = getattr(function, "__name__", type(function).__name__)
-        self.function, self.most = function, most
+        self.function, self.most, self.native = function, most, native
         self._plans: OrderedDict[_Key, list[Replay]] = OrderedDict()
         self._lock = threading.RLock()
         self._running = False
@@ -53,7 +55,9 @@ class Compiled:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if tracing() is not None or graph.watching() is not None or LEVELS.get():
-            return self.function(*args, **kwargs)  # part of another program; anomaly mode and transforms want every call
+            return self.function(
+                *args, **kwargs
+            )  # part of another program; anomaly mode and transforms want every call
         with self._lock:
             if self._running:  # it calls itself
                 return self.function(*args, **kwargs)
@@ -100,8 +104,10 @@ class Compiled:
             first = _Run(self.function, args, kwargs)
             second = _Run(self.function, args, kwargs)
             check_same(first.trace, second.trace, (first.out, second.out))
+            watch(first.trace, self.function)
         except Unsettled:
             return None
+        first.trace.native = self.native
         back = None
         if first.pulled is None:
             plan = Plan(first.trace, first.out)
@@ -290,7 +296,16 @@ class _Given:
         return t
 
     def check(self) -> None:
-        """Raise if the function did to an argument what would be lost: there, it is its values alone."""
+        """Raise if the function did to an argument what would be lost: there, it is its values alone.
+
+        An argument that shares memory with what the program writes into is no argument of a plan: such a call is not compiled.
+        """
+        memories = self.trace.memories
+        written = {id(graph.owner(m.whole)) for m in memories if m.kind == "state" and m.writes}
+        homes = {id(x): id(graph.owner(x)) for x in self.held if isinstance(x, np.ndarray)}
+        twice = len(set(homes.values())) < len(homes) and any(m.kind == "argument" and m.writes for m in memories)
+        if twice or not written.isdisjoint(homes.values()):
+            raise Unsettled
         for t, made, node in self.tensors:
             if t._data is not made or t._node is not node:
                 raise Untraceable(
@@ -304,7 +319,7 @@ class _Given:
                 )
 
 
-def compile(function: Callable[..., Any] | None = None, *, max_plans: int = 64) -> Any:
+def compile(function: Callable[..., Any] | None = None, *, max_plans: int = 64, backend: str | None = None) -> Any:
     """Trace a function of arrays and tensors, and from then on replay its NumPy calls: the same bits, without the rest.
 
     Works as it is called, ``step = tt.compile(step)``, and as a decorator. The function may be any: plain NumPy,
@@ -325,9 +340,13 @@ def compile(function: Callable[..., Any] | None = None, *, max_plans: int = 64) 
     (np.float64(0.0), array([1., 1.]))
     """
     if function is None:
-        return partial(compile, max_plans=max_plans)
+        return partial(compile, max_plans=max_plans, backend=backend)
+    if backend not in (None, "numba"):
+        raise ValueError(f"compile: expected backend 'numba' or None, got {backend!r}")
+    if backend is not None:
+        needed()
     if not callable(function):
         raise TypeError(f"compile: expected a function, got {type(function).__name__}")
     if isinstance(function, Compiled):
         return function
-    return Compiled(function, max_plans)
+    return Compiled(function, max_plans, backend is not None)

@@ -18,7 +18,14 @@ def entrance(args: tuple[Any, ...], mode: bool) -> Callable[..., Any]:
 
     It knows arrays, floats, numbers and strings; calls with anything else take the longer way.
     """
-    space: dict[str, Any] = {"ndarray": np.ndarray, "float": float, "int": int, "bool": bool, "str": str, "none": type(None)}
+    space: dict[str, Any] = {
+        "ndarray": np.ndarray,
+        "float": float,
+        "int": int,
+        "bool": bool,
+        "str": str,
+        "none": type(None),
+    }
     tests = [f"len(args) == {len(args)}", f"mode is {mode}"]
     leaves, arrays = [], []
     for k, x in enumerate(args):

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.compiler.native import Kernel, factors, form, masked, needed, reduced, root
+from tinytensor.compiler.native import PRODUCTS, Kernel, factors, form, masked, needed, reduced, root
 from tinytensor.compiler.program import Array, Call, Memory, Number, arrays
 from tinytensor.compiler.threads import Spare
 
 if TYPE_CHECKING:
     from tinytensor.compiler.code import Code
 
-__all__ = ["Compiled"]
+__all__ = ["CompiledKernel"]
 
 _START = {np.maximum: "-np.inf", np.minimum: "np.inf", np.add: "0.0"}
 
 
-class Compiled:
+class CompiledKernel:
     """A kernel as text, and as a function.
 
     places   where memory of the kernel's own begins, in bytes
@@ -35,20 +35,25 @@ class Compiled:
         self.seconds = 0.0
         first = {c.out.memory: c for c in run.calls[::-1] if not c.writes}
         ours = run.inside | {m for m, c in first.items() if c.out.scalar and not code.static(c.out)}
-        self.fresh = [c.out for m, c in first.items() if m not in ours and not code.static(c.out) and m.kind == "result"]
+        self.fresh = [
+            c.out for m, c in first.items() if m not in ours and not code.static(c.out) and m.kind == "result"
+        ]
         self.scalars = [c.out for m, c in first.items() if m in ours and m not in run.inside]
-        self.places: dict[Memory, int] = {}
-        self.bytes = 0
-        for m in ours:
-            self.places[m] = self.bytes
-            self.bytes += -(-first[m].out.nbytes // 64) * 64
         self.given: dict[str, Any] = {}
         self.low: dict[Memory, Array] = {}
         for call in run.calls:
             for a in [call.out, *arrays(call.args)]:
                 if a.memory not in self.low or a.offset < self.low[a.memory].offset:
                     self.low[a.memory] = a
-        self.high = {m: max(_end(a) for c in run.calls for a in [c.out, *arrays(c.args)] if a.memory is m) for m in self.low}
+        self.high: dict[Memory, int] = {}
+        for call in run.calls:
+            for a in [call.out, *arrays(call.args)]:
+                self.high[a.memory] = max(self.high.get(a.memory, 0), _end(a))
+        self.places: dict[Memory, int] = {}
+        self.bytes = 0
+        for m in ours:
+            self.places[m] = self.bytes
+            self.bytes += -(-self.high[m] // 64) * 64
         self.lines = list(self._lines())
 
     # ------------------------------------------------------------------------------------------------------------ places
@@ -64,7 +69,7 @@ class Compiled:
             return name, (self.places[m] + a.offset) // size, steps
         whole = root(a)
         if self.code.static(a):
-            name = f"{self.code.name(whole)}_{dtype.name}"
+            name = f"{self.code.name(self.low[m])}_{dtype.name}"
             self.given[name] = ("static", dtype, m)
             return name, (a.offset - self.low[m].offset) // size, steps
         name = f"{self.code.name(whole)}_{dtype.name}"
@@ -77,7 +82,11 @@ class Compiled:
         full = (0,) * (len(shape) - len(steps)) + tuple(
             [0 if n == 1 else s for n, s in zip(a.shape, steps, strict=True)]
         )
-        terms = [f"{full[group[-1]]} * i{k}" if full[group[-1]] != 1 else f"i{k}" for k, group in enumerate(axes) if full[group[-1]]]
+        terms = [
+            f"{full[group[-1]]} * i{k}" if full[group[-1]] != 1 else f"i{k}"
+            for k, group in enumerate(axes)
+            if full[group[-1]]
+        ]
         return f"{name}[{' + '.join(([str(start)] if start or not terms else []) + terms)}]"
 
     # ------------------------------------------------------------------------------------------------------------- loops
@@ -87,7 +96,7 @@ class Compiled:
             call = group[0]
             if call.kind == "reduce":
                 yield from self._sum(call)
-            elif call.function is np.matmul:
+            elif call.function in PRODUCTS:
                 yield from self._product(call)
             else:
                 yield from self._loop(group)
@@ -103,7 +112,9 @@ class Compiled:
         last = {c.out: c for c in group}
         for k, call in enumerate(group):
             kept = call.out.memory not in self.run.inside or call.out.memory in later
-            dtype = root(call.out).dtype if call.out.dtype.kind == "i" and _float_view(call, everything) else call.out.dtype
+            dtype = (
+                root(call.out).dtype if call.out.dtype.kind == "i" and _float_view(call, everything) else call.out.dtype
+            )
             yield f"{depth}v{k} = {self._value(call, known, shape, axes, dtype)}"
             for key in [key for key in known if key[0] is call.out.memory]:
                 del known[key]
@@ -114,7 +125,7 @@ class Compiled:
     def _value(self, call: Call, known: dict[Any, str], shape: Any, axes: Any, dtype: Any) -> str:
         def element(x: Any, wanted: Any) -> str:
             if type(x) is not Array:
-                text = self.code.name(x) if type(x) is Number else repr(x)
+                text = f"{self.code.name(x)}_number" if type(x) is Number else repr(x)
                 if type(x) is Number:
                     self.given[text] = ("number", x)
                 return text if wanted is None else f"{wanted.name}({text})"
@@ -129,7 +140,7 @@ class Compiled:
         text, loop = found
         args = [element(x, loop if call.function is not np.where or k else None) for k, x in enumerate(call.args)
                 if not isinstance(x, (np.dtype, type))]  # fmt: skip
-        return f"{_name(dtype)}({text.format(*args)})"
+        return f"{_name(dtype)}({text.format(*args, zero=f'{_name(dtype)}(0)')})"
 
     def _sum(self, call: Call) -> Iterator[str]:
         (x,), out, axes = call.args, call.out, set(reduced(call) or ())
@@ -137,7 +148,11 @@ class Compiled:
         name, start, steps = self.place(x)
         to, first, outs = self.place(out)
         kept = [k for k in range(len(x.shape)) if k not in axes]
-        outs = tuple([s for s, k in zip(outs, range(len(x.shape)), strict=True) if k in kept]) if len(outs) == len(x.shape) else outs
+        outs = (
+            tuple([s for s, k in zip(outs, range(len(x.shape)), strict=True) if k in kept])
+            if len(outs) == len(x.shape)
+            else outs
+        )
         source = _sum_of(start, [(steps[k], f"i{k}") for k in range(len(x.shape))])
         target = _sum_of(first, [(s, f"i{k}") for s, k in zip(outs, kept, strict=True)])
         combined = {np.add: "{0} + {1}", np.maximum: "({0} if {0} >= {1} or {0} != {0} else {1})",
@@ -179,7 +194,7 @@ class Compiled:
 
     def _argument(self, name: str, how: Any) -> str:
         if how[0] != "dynamic":
-            return f"{self.name}_{name}" if how[0] != "number" else name
+            return f"{self.name}_{name}" if how[0] != "number" else self.code.name(how[1])
         _, dtype, whole = how
         text = self.code.name(whole) + (".reshape(-1)" if len(whole.shape) != 1 else "")
         return text if dtype == whole.dtype else f"{text}.view('{dtype.str}')"
@@ -215,7 +230,9 @@ class Compiled:
                 low = self.low[more[0]]
                 count = (self.high[more[0]] - low.offset) // what.itemsize
                 start = values[low].reshape(-1)[:1] if values[low].ndim == 0 else values[low]
-                found[f"{self.name}_{name}"] = np.lib.stride_tricks.as_strided(start, (count,), (what.itemsize,)).view(what)
+                found[f"{self.name}_{name}"] = np.lib.stride_tricks.as_strided(start, (count,), (what.itemsize,)).view(
+                    what
+                )
         for a in self.fresh:
             found[f"{self.code.name(a)}_spare"] = Spare(a.shape, a.dtype)
         for a in self.scalars:
@@ -228,10 +245,16 @@ class Compiled:
     def _function(self, space: dict[str, Any], found: dict[str, Any]) -> Any:
         numba = needed()
         start = perf_counter()
-        space = {name: getattr(np, name) for name in ("float32", "float64", "int32", "int64")} | {"np": np, "bool": bool}
+        space = {name: getattr(np, name) for name in ("float32", "float64", "int32", "int64")} | {
+            "np": np,
+            "inf": np.inf,
+            "nan": np.nan,
+        }
         exec(compile(self.definition(), "<kernel>", "exec"), space)  # our own text
         types = [self._type(numba, name, how, found) for name, how in self.given.items()]
-        function = numba.njit([tuple(types)], error_model="numpy", fastmath=False, cache=False)(space[f"{self.name}_loops"])
+        function = numba.njit([tuple(types)], error_model="numpy", fastmath=False, cache=False)(
+            space[f"{self.name}_loops"]
+        )
         self.seconds = perf_counter() - start
         return function
 
@@ -264,11 +287,11 @@ def _together(calls: list[Call]) -> Iterator[list[Call]]:
     """Calls that one loop makes: elementwise ones of the same shape that look at what it writes at the same place alone."""
     group: list[Call] = []
     for call in calls:
-        if group and (call.kind == "reduce" or call.function is np.matmul or not _joins(group, call)):
+        if group and (call.kind == "reduce" or call.function in PRODUCTS or not _joins(group, call)):
             yield group
             group = []
         group.append(call)
-        if call.kind == "reduce" or call.function is np.matmul:
+        if call.kind == "reduce" or call.function in PRODUCTS:
             yield group
             group = []
     if group:

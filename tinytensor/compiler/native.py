@@ -17,7 +17,7 @@ import numpy as np
 from tinytensor.compiler.program import Array, Call, Memory, Number, arrays
 from tinytensor.compiler.runs import LARGE, Run, elementwise
 
-__all__ = ["FORMS", "Kernel", "factors", "needed", "reduced", "root"]
+__all__ = ["FORMS", "PRODUCTS", "Kernel", "factors", "needed", "reduced", "root"]
 
 #: The expression of an elementwise function of {0}, {1}, {2}.
 FORMS: dict[Any, str] = {
@@ -40,6 +40,8 @@ SLOW: dict[Any, str] = {
     np.exp: "np.exp({0})", np.log: "np.log({0})", np.tanh: "np.tanh({0})", np.sin: "np.sin({0})", np.cos: "np.cos({0})",
     np.log1p: "np.log1p({0})", np.expm1: "np.expm1({0})",
 }  # fmt: skip
+#: Products of matrices: the second one is the plan's choice where it gives the same bits.
+PRODUCTS = (np.matmul, np.dot)
 _FEW = 64
 _DTYPES = frozenset({"float32", "float64", "bool", "int32", "int64"})
 _SUMMED = 65536  # elements of a sum, or multiplications of a product, that a kernel takes
@@ -70,7 +72,7 @@ class Kernel(Run):
             return call.args[0] is None and type(call.args[1]) is Number and call.out.shape == ()
         if call.kind == "reduce":
             return reduced(call) is not None
-        if call.function is np.matmul:
+        if call.function in PRODUCTS:
             return factors(call) is not None
         return elementwise(call) and form(call) is not None and call.out.nbytes <= LARGE
 
@@ -98,7 +100,12 @@ def _known(a: Array) -> bool:
     size = a.dtype.itemsize
     plain = a.dtype.name in _DTYPES and a.dtype.isnative and whole.dtype.itemsize == size
     steps = a.offset % size == 0 and all(s >= 0 and s % size == 0 for s in a.strides)
-    return plain and steps and a.memory is whole.memory and (whole.memory.kind in ("state", "constant") or contiguous(whole))
+    return (
+        plain
+        and steps
+        and a.memory is whole.memory
+        and (whole.memory.kind in ("state", "constant") or contiguous(whole))
+    )
 
 
 def contiguous(a: Array) -> bool:
@@ -119,7 +126,7 @@ def form(call: Call) -> tuple[str, Any] | None:
         return None
     kinds = [x.dtype if type(x) is Array else type(x.value) if type(x) is Number else type(x) for x in given]
     if masked(call):
-        return "({0} if {1} else 0)", None
+        return "({0} if {1} else {zero})", None
     if f is np.where:
         return FORMS[f], out.dtype
     if f in (np.ndarray.astype, np.ndarray.copy, np.copy):
@@ -146,7 +153,10 @@ def masked(call: Call) -> bool:
         return False
     x, mask = call.args
     return bool(
-        mask.dtype == bool and x.dtype.kind == "i" == call.out.dtype.kind and x.dtype == call.out.dtype and root(x).dtype.kind == "f"
+        mask.dtype == bool
+        and x.dtype.kind == "i" == call.out.dtype.kind
+        and x.dtype == call.out.dtype
+        and root(x).dtype.kind == "f"
     )
 
 
@@ -168,7 +178,13 @@ def factors(call: Call) -> tuple[Any, Any, Any] | None:
     if len(call.args) != 2 or set(call.kwargs) - {"out"} or not all(type(x) is Array for x in call.args):
         return None
     a, b, out = *call.args, call.out
-    if not a.dtype == b.dtype == out.dtype or a.dtype.kind != "f" or len(b.shape) != 2 or len(a.shape) > 2 or not contiguous(out):
+    if (
+        not a.dtype == b.dtype == out.dtype
+        or a.dtype.kind != "f"
+        or len(b.shape) != 2
+        or len(a.shape) > 2
+        or not contiguous(out)
+    ):
         return None
     rows = a.shape[0] if len(a.shape) == 2 else 1
     if not 0 < rows * a.shape[-1] * b.shape[1] <= _PRODUCT:

@@ -7,7 +7,6 @@ memory that is reused as soon as nobody looks at it any more.
 from __future__ import annotations
 
 import operator
-from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -16,7 +15,8 @@ import numpy as np
 from tinytensor.compiler.lending import Lending
 from tinytensor.compiler.products import by_dot
 from tinytensor.compiler.program import Array, Call, Memory, arrays, mapped, numbers
-from tinytensor.compiler.runs import Run, arranged, taken
+from tinytensor.compiler.native import Kernel
+from tinytensor.compiler.runs import Run, arranged, find_inside, joined, taken
 from tinytensor.compiler.scalars import prepared
 from tinytensor.compiler.trace import Trace
 
@@ -43,15 +43,17 @@ class Plan:
         self.cells = list(trace.cell_writes.values()) if effects else []
         self.last = list(trace.last) if effects else []
         self.dynamic = {a.memory for t, _, a in trace.states.values() if id(t) in trace.data}
-        self.dynamic |= _own_memory(trace)
+        self.dynamic |= {a.memory for a in trace.gradients.values()}
         self.merged = self._merge()
         self.elided = self._elide()
         self._drop()
         self.calls = prepared(trace, self.calls)
         self._order()
         self._arrange()
-        self.lending = Lending(self.grads, self.calls, self.kept(), takes_out)
+        ours = [(node, g) for node, g in self.grads if id(node) not in trace.gradients]  # of others the old one is read
+        self.lending = Lending(ours, self.calls, self.kept(), takes_out)
         self.calls = self.lending.calls
+        self._join()
         self._settle()
         by_dot(self.calls)
 
@@ -192,10 +194,30 @@ class Plan:
     def _arrange(self) -> None:
         """Elementwise calls over large arrays, brought together; what is late stays late."""
         kept = list(self.kept())
-        early, runs = arranged(self.calls[: self.first_late], kept, self.calls[self.first_late :])
-        late, more = arranged(self.calls[self.first_late :], kept, early)
-        self.calls = early + late
-        self.runs: list[Run] = runs + more
+        self.runs: list[Run] = []
+        for kind in (Run, Kernel) if self.trace.native else (Run,):
+            early, late = self.calls[: self.first_late], self.calls[self.first_late :]
+            early, runs = arranged(early, kept, late, kind)
+            late, more = arranged(late, kept, early, kind)
+            self.calls = early + late
+            self.runs += runs + more
+
+    def _join(self) -> None:
+        """Kernels that follow each other, as one: nothing in them raises, so that late calls need not wait."""
+        home = {call: run for run in self.runs if type(run) is Kernel for call in [*run.before, *run.calls, *run.views]}
+        before: Run | None = None
+        for call in list(self.calls):
+            run = home.get(call)
+            if run is not None and before is not None and run is not before:
+                joined(before, run)
+                home.update(dict.fromkeys([*run.before, *run.calls, *run.views], before))
+                self.runs.remove(run)
+                run = before
+            if run is not None or call.kind != "view":
+                before = run
+        kernels = [run for run in self.runs if type(run) is Kernel]
+        if kernels:
+            find_inside(self.calls, kernels, {a.memory for a in self.kept()})
 
     # ------------------------------------------------------------------------------------------------------ where it lies
 
@@ -204,7 +226,9 @@ class Plan:
         write into memory that is there, are made anew in each call.
         """
         lent = self.lending.places
-        handed = ({a.memory for a in self.kept()} - set(lent)) | {m for run in self.runs for m in run.inside}
+        handed = ({a.memory for a in self.kept()} - set(lent)) | {
+            m for run in self.runs if type(run) is Run for m in run.inside
+        }
         home = {call: run for run in self.runs for call in [*run.calls, *run.views]}
         end = {run: i for i, call in enumerate(self.calls) if (run := home.get(call)) is not None}
         first: dict[Memory, Call] = {}
@@ -256,7 +280,21 @@ def takes_out(call: Call) -> bool:
         return False
     if call.kind == "ufunc":
         return call.function.nout == 1
+    if call.function is np.where:  # two copies, if nothing is converted
+        return _by_copies(call)
     return call.kind == "reduce" or call.function in _WITH_OUT or call.function in _ALLOCATE or call.function in _COPIES
+
+
+def _by_copies(call: Call) -> bool:
+    """Whether ``np.where`` is one array copied over another."""
+    if len(call.args) != 3 or call.kwargs or type(call.args[0]) is not Array or call.args[0].dtype != bool:
+        return False
+    return all(_plain(x, call.out) for x in call.args[1:])
+
+
+def _plain(x: Any, out: Array) -> bool:
+    """Whether a value is copied into the result as it is."""
+    return x.dtype == out.dtype if type(x) is Array else type(x) in (int, float)
 
 
 def _in_place(call: Call, out: Array, dying: list[Memory]) -> Memory | None:
@@ -273,13 +311,6 @@ def _in_place(call: Call, out: Array, dying: list[Memory]) -> Memory | None:
     return None
 
 
-def _own_memory(trace: Trace) -> set[Memory]:
-    """Memory of gradients that were there before, and that nothing else of the program looks at: it may be other at each call."""
-    met = Counter(a.memory for a in trace.arrays if a.call is None)
-    found = {a.memory for key, a in trace.gradients.items() if trace.grads_before[key][1].base is None}
-    return {m for m in found if met[m] == 1}
-
-
 def _grad_effects(trace: Trace) -> list[tuple[Any, Any]]:
     """Gradient cells that hold something else at the end than at the start."""
     found = []
@@ -288,7 +319,7 @@ def _grad_effects(trace: Trace) -> list[tuple[Any, Any]]:
         symbol = trace.symbol(value)
         if type(symbol) is Array and symbol.value is not None and symbol.value is before:
             continue
-        if symbol is before:
+        if symbol is before or symbol is trace.gradients.get(key, trace):
             continue
         found.append((node, symbol))
     return found

@@ -35,9 +35,11 @@ class Pulled:
             seeds.append(seed)
         root = roots[0]._node if len(roots) == 1 else _joined([t._node for t in roots])
         before = len(trace.grads)
-        arrived = graph.walk(graph.history(root), seeds if len(roots) > 1 else seeds[0], retain_graph=True) if (
-            root.op is not None
-        ) else {root: seeds[0]}
+        arrived = (
+            graph.walk(graph.history(root), seeds if len(roots) > 1 else seeds[0], retain_graph=True)
+            if (root.op is not None)
+            else {root: seeds[0]}
+        )
         assert len(trace.grads) >= before
         self.sources: list[Any] = [places.get(id(node), node) for node in arrived]  # a number of a leaf, or a node
         self.found = [trace.symbol(g) for g in arrived.values()]
@@ -84,7 +86,9 @@ class _Results(Bare):
         ]
         found = self.back(*saved, *seeds)
         if found is OTHER or found is STALE:
-            raise RuntimeError(f"backward of {self.name}: it is not what it was when the function was called; call it again")
+            raise RuntimeError(
+                f"backward of {self.name}: it is not what it was when the function was called; call it again"
+            )
         return list(found)
 
     def relink(self, node: Node) -> Any:

@@ -13,7 +13,8 @@ from tinytensor import creation, graph
 from tinytensor.compiler.code import Code, Rooted
 from tinytensor.compiler.plan import Plan
 from tinytensor.compiler.program import Array, Number, mapped, numbers
-from tinytensor.compiler.trace import same
+from tinytensor.compiler.surroundings import Attributes
+from tinytensor.compiler.trace import layout, same
 from tinytensor.primitive import wrap
 
 __all__ = ["OTHER", "STALE", "Replay"]
@@ -32,13 +33,6 @@ def _tensor(array: Any) -> Any:
     return wrap(array, None)
 
 
-def _layout(array: Any) -> Any:
-    """What an array must share with the one that it stands in for; None of what is no array of its own memory."""
-    if type(array) is not np.ndarray or array.base is not None or not array.flags.writeable:
-        return None
-    return array.shape, array.dtype, array.strides
-
-
 class Replay:
     """``run(*leaves)`` makes the calls of a plan; it returns their result, or ``OTHER`` or ``STALE`` before any effect."""
 
@@ -51,13 +45,18 @@ class Replay:
             "errors_reset": graph._errors.reset, "default_rng": creation.default_rng, "IGNORED": graph._IGNORED,
         }  # fmt: skip
         self.held: list[tuple[str, Any, Array]] = []
-        asked = [*self._questions(), *self._numbers()] if questions else [*code.number_lines(self.wanted(decisions=False))]
-        lines = [*asked, *self._calls(), *(self._effects() if plan.effects else ())]
+        self.owners: set[int] = set()  # of the memory of states that are written into
+        asked = (
+            [*self._questions(), *self._numbers()] if questions else [*code.number_lines(self.wanted(decisions=False))]
+        )
+        lines = [*asked, *self._guarded(), *(self._effects() if plan.effects else ())]
         graphs = dict.fromkeys(r for r in plan.out[1]) if type(plan.out) is tuple and _has_graphs(plan.out) else ()
         lines += [f"{code.text(r)} = tensor({code.text(r.array)})" for r in graphs]
         lines.append(f"return {code.text(plan.out)}")
         loops = "".join(blocks.definition() for blocks in code.blocks.values())
-        self.text = f"{loops}def run({', '.join(code.arguments)}):\n" + "\n".join("    " + line for line in lines) + "\n"
+        self.text = (
+            f"{loops}def run({', '.join(code.arguments)}):\n" + "\n".join("    " + line for line in lines) + "\n"
+        )
         self.namespace: dict[str, Any] = {}
         exec(compile(self.text, f"<compiled {name}>", "exec"), self.namespace)  # our own text, of numbers and names
         self.run: Callable[..., Any] = self.namespace["run"]
@@ -71,6 +70,10 @@ class Replay:
         if values is None:
             return False
         self.values = values
+        self.owners.clear()
+        self.owners.update(
+            id(graph.owner(x)) for a, x in values.items() if a.memory.kind == "state" and a.memory.writes
+        )
         plan, code, space = self.plan, self.code, self.namespace
         blocks = [np.empty(n, np.uint8) for n in plan.blocks]
         self._lend(values)
@@ -135,7 +138,7 @@ class Replay:
             array = trace.gradients.get(key)
             if array is not None and array.memory in plan.dynamic:
                 name, held = code.name(array), code.constant(before, "gradient")
-                self.fixed[f"{name}_layout"], self.fixed["layout_of"] = _layout(before), _layout
+                self.fixed[f"{name}_layout"], self.fixed["layout_of"] = layout(before), layout
                 yield f"{name} = {code.constant(node, 'node')}.grad"
                 yield f"if {name} is not {held} and layout_of({name}) != {name}_layout: return OTHER"
             elif before is None or before is False:
@@ -146,6 +149,11 @@ class Replay:
             differs = "is not" if value is None or type(value) in (bool, list, dict) else "!="
             wanted = code.constant(value, attribute) if type(value) in (list, dict) else code.text(value)
             yield f"if {code.constant(thing, type(thing).__name__.lower())}.{attribute} {differs} {wanted}: return OTHER"
+        for space, name, value in trace.items.values():
+            yield f"if {code.constant(space, 'names')}.get({name!r}) != {code.text(value)}: return OTHER"
+        if trace.attributes:
+            self.fixed["attributes_changed"] = Attributes(trace).changed
+            yield "if attributes_changed(): return OTHER"
         for container, members in trace.members.values():
             name, each = code.constant(container, "members"), ".values()" if type(container) is dict else ""
             self.fixed[f"{name}_ids"] = [*map(id, members)]
@@ -154,6 +162,7 @@ class Replay:
             held = code.fresh(f"held_{key}")
             self.fixed[held] = array
             yield f"if {code.constant(container, 'options')}[{key!r}] is not {held}: return OTHER"
+        yield from self._apart()
         lending = plan.lending
         self.fixed["refs"] = sys.getrefcount
         for number in range(len(lending.sizes)):
@@ -166,10 +175,26 @@ class Replay:
             where = "default_rng()" if shared else code.constant(holder, "generator")
             yield f"{code.generator(generator)} = {where}.numpy"
 
+    def _apart(self) -> Iterator[str]:
+        """Whether arguments share memory with what is written into: the order of writes is right for others."""
+        given = [
+            a for a in self.plan.trace.arrays if a.call is None and a.memory.kind == "argument" and a in self.code.named
+        ]
+        names = [self.code.name(a) for a in given]
+        if any(m.kind == "state" and m.writes for m in self.plan.trace.memories):
+            self.fixed["owners"], self.fixed["owner"] = self.owners, graph.owner
+            yield from (
+                f"if id({x}) in owners or ({x}.base is not None and id(owner({x})) in owners): return OTHER"
+                for x in names
+            )
+        if any(a.memory.writes for a in given):
+            self.fixed["share"] = np.may_share_memory
+            yield from (f"if share({x}, {y}): return OTHER" for i, x in enumerate(names) for y in names[:i])
+
     def _numbers(self) -> Iterator[str]:
         """Numbers first; then the answers that they must give."""
         code = self.code
-        yield from code.number_lines(self.wanted(decisions=True))
+        yield from code.number_lines(self.wanted(decisions=True), checked=True)
         for n, how, answer in dict.fromkeys(self.plan.decisions):
             if how is bool:
                 yield f"if {'not ' * bool(answer)}{code.name(n)}: return OTHER"
@@ -189,6 +214,20 @@ class Replay:
             if n in wanted:
                 wanted.update(x for x in n.inputs if type(x) is Number)
         return wanted
+
+    def _guarded(self) -> Iterator[str]:
+        """The calls; where NumPy's warnings are off for some of them, an exception leaves them on."""
+        lines = list(self._calls())
+        if not any(call.quiet for call in self.plan.calls):
+            yield from lines
+            return
+        self.fixed["errors_get"] = graph._errors.get
+        yield "before = errors_get()"
+        yield "try:"
+        yield from ("    " + line.replace("\n", "\n    ") for line in lines)
+        yield "except BaseException:"
+        yield "    errors_set(before)"
+        yield "    raise"
 
     def _calls(self) -> Iterator[str]:
         quiet = False

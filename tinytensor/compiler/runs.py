@@ -16,7 +16,7 @@ import numpy as np
 
 from tinytensor.compiler.program import Array, Call, Memory, Number, arrays
 
-__all__ = ["LARGE", "Run", "arranged", "elementwise", "role", "taken"]
+__all__ = ["LARGE", "Run", "arranged", "elementwise", "find_inside", "joined", "role", "taken"]
 
 #: Bytes of an array that is worth it: less stays in the cache anyway.
 LARGE = 1 << 18
@@ -72,6 +72,12 @@ class Run:
         self.access, self.width = access, max(widths, default=1)
         return True
 
+    def unseen(self, calls: list[Call]) -> list[Call]:
+        """Views that nobody needs but the run, which makes its own."""
+        members = {*self.before, *self.calls, *self.views}
+        asked = {a for c in calls if c not in members for a in c.reads()}
+        return [c for c in self.views if c.results()[0].memory in self.inside and not asked & set(c.results())]
+
     @property
     def rows(self) -> int:
         """How many rows the arrays have."""
@@ -86,7 +92,7 @@ class Run:
 def taken(run: Run, call: Call, dying: Iterable[Memory]) -> Memory | None:
     """The memory of what the run does not need after this call, in whose place the result can come."""
     out = call.out
-    if call.kind != "ufunc":
+    if call.kind != "ufunc" or type(run) is not Run:
         return None
     at = run.calls.index(call)
     later = {a.memory for c in run.calls[at + 1 :] for a in [*c.reads(), c.out]}
@@ -196,7 +202,7 @@ def arranged(
             order += run.before + run.calls + run.views
             runs.append(run)
     outside = {a.memory for a in kept} | {a.memory for c in others for a in [*c.reads(), *c.results()]}
-    _find_inside(order, runs, outside)
+    find_inside(order, runs, outside)
     return order, runs
 
 
@@ -216,6 +222,12 @@ def _grown(
             elif starts[j] and run.takes(calls[j]):
                 members.add(j)
     return (members, run) if len(run.calls) > 1 else ({i}, None)
+
+
+def joined(first: Run, second: Run) -> None:
+    """Make the calls of one run after those of another that it follows."""
+    first.calls += second.calls
+    first.views += second.before + second.views
 
 
 def _needs(calls: list[Call]) -> list[set[int]]:
@@ -248,8 +260,8 @@ def _needs(calls: list[Call]) -> list[set[int]]:
     return needs
 
 
-def _find_inside(calls: list[Call], runs: list[Run], kept: set[Memory]) -> None:
-    """Memory that is made in a run, and looked at in it alone."""
+def find_inside(calls: list[Call], runs: list[Run], kept: set[Memory]) -> None:
+    """Memory that is made in a run, and looked at in it alone; ``kept``: that others look at."""
     home = {call: run for run in runs for call in [*run.calls, *run.views]}
     users: dict[Memory, set[Run | None]] = {}
     for call in calls:

@@ -35,6 +35,9 @@ def prepared(trace: Trace, calls: list[Call]) -> list[Call]:
                         made.name = x.name
                         found.append(fill)
                     x = known[x, dtype]
+                elif type(x) is Array and _repeats(x, call):
+                    value = np.array(np.ndarray((), x.dtype, x.memory.whole, x.offset))
+                    x = known.setdefault((repr(value), type(x), dtype), _array(trace, value, "constant"))
                 args.append(x)
             call.args = tuple(args)
         found.append(call)
@@ -52,6 +55,16 @@ def _loop(call: Call) -> Any:
     kind = dtype.char
     homogeneous = any(t.startswith(kind * len(call.args) + "->") for t in call.function.types)
     return dtype if kind in "fd" and homogeneous and call.function is not np.ldexp else None
+
+
+def _repeats(x: Array, call: Call) -> bool:
+    """Whether a constant is one number repeated, beside an array of the result's shape: NumPy repeats a number faster."""
+    memory, out = x.memory, call.out
+    return (
+        memory.kind == "constant" and bool(x.shape) and x.nbytes > 0 and not any(x.strides) and memory.whole is not None
+        and memory.whole.flags.c_contiguous and type(out) is Array
+        and any(type(y) is Array and y is not x and y.shape == out.shape for y in call.args)
+    )  # fmt: skip
 
 
 def _fits(x: Any, dtype: Any) -> bool:

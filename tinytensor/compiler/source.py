@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tinytensor.compiler.blocks import Blocks
 from tinytensor.compiler.code import Handed, Rooted
 from tinytensor.compiler.program import Array, Call
 from tinytensor.compiler.replay import Replay
@@ -69,7 +70,7 @@ def _functions(replay: Replay) -> Iterator[str]:
     """The functions by the names that they have in the text."""
     plain: list[str] = []
     embedded: list[str] = []
-    used = replay.text
+    used = "\n".join([replay.text, *(line for line, _, _ in _shown(replay))])
     for label, f in replay.code.functions.items():
         if not re.search(rf"(?<![\w.]){label}\(", used):  # methods of arrays have no name of their own
             continue
@@ -256,7 +257,9 @@ def _shown(replay: Replay) -> Iterator[tuple[str, Call, str]]:
     blocks = replay.code.blocks
     for call, lines in groupby(replay.code.body, lambda entry: entry[1]):
         if call in blocks:
-            yield from ((line, call, _comment(made) if made else "") for line, made in blocks[call].shown())
+            one = isinstance(blocks[call], Blocks)  # loop, whose lines stay together
+            for line, made in blocks[call].shown():
+                yield line, call if one or made is None else made, _comment(made) if made else ""
         else:
             yield from ((line, call, _comment(call)) for line, _ in lines)
 
@@ -325,8 +328,8 @@ def explain(name: str, replay: Replay, plans: int) -> str:
         f"  made anew     {len(fresh)} arrays in each call: they are handed out, or NumPy makes them",
         f"  written       {len(list(_states(replay)))} arrays and {len(plan.cells)} numbers outlive the call",
     ]
-    for blocks in code.blocks.values():
-        lines.append(f"  in blocks     {blocks.about()}")
+    for run in code.blocks.values():
+        lines.append(f"  {'in blocks  ' if isinstance(run, Blocks) else 'compiled   '}   {run.about()}")
     for c in opaque:
         lines.append(f"  whole         {c.name()} ({c.label}): it looks at values, so it is one call")
     lines.append("")

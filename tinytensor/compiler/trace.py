@@ -28,7 +28,7 @@ from tinytensor.nn.module import Module
 from tinytensor.optim.optimizer import Optimizer
 from tinytensor.primitive import Op, TensorBase, _general, _variadic
 
-__all__ = ["Trace", "same", "tracing"]
+__all__ = ["Trace", "layout", "same", "tracing"]
 
 _tracer = graph._tracer
 tracing = graph.tracing
@@ -56,6 +56,8 @@ _REDUCTIONS = {
 class Trace:
     """One open run: ``with Trace() as trace``, and then what it wrote down."""
 
+    native = False  # whether its plans are for a compiler
+
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.memories: list[Memory] = []
@@ -74,10 +76,15 @@ class Trace:
         self.guards: dict[tuple[int, str], tuple[Any, str, Any]] = {}
         self.members: dict[int, tuple[Any, list[Any]]] = {}
         self.last: list[tuple[Any, Any]] = []
+        self.items: dict[tuple[int, str], tuple[dict[str, Any], str, Any]] = {}  # plain values that must stay the same
+        self.attributes: dict[
+            tuple[int, str], tuple[dict[str, Any], str]
+        ] = {}  # of modules, that the program looked at
         self.scheduled: dict[int, Any] = {}  # groups of optimizers whose rates the end of the call sets
         self.fixed: dict[int, Any] = {}  # tensors that must keep their memory, which is part of another array's
         self.covered: dict[Array, Array] = {}  # tensors' arrays that lie in a larger one
         self.part, self.closed = "forward", False
+        self._errors, self._state = graph._errors.get(), np.geterr()
         self._known: dict[int, tuple[Any, Memory]] = {}  # id of an owner of memory -> (how to reach it, memory)
         self._lifted: dict[int, TracedArray] = {}  # id of an array from outside -> its stand-in
         self._born: set[int] = set()
@@ -116,6 +123,8 @@ class Trace:
         """Let go of the stand-ins, which hold the trace and the values of this run."""
         for held in (self._lifted, self._known, self._born, self._undo, self.data, self.grads, self.cells):
             held.clear()  # type: ignore[attr-defined]
+        for array in self.gradients.values():
+            array.memory.let_go()
 
     # --------------------------------------------------------------------------------------------------- what is known
 
@@ -176,8 +185,20 @@ class Trace:
 
     def _call(self, kind: str, function: Any, args: Any, kwargs: dict[str, Any]) -> Call:
         call = Call(len(self.calls), kind, function, mapped(args, self.symbol), mapped(kwargs, self.symbol))
-        call.quiet, call.part, call.label = graph._errors.get() is graph._IGNORED, self.part, _label()
+        call.quiet, call.part, call.label = self._quiet(), self.part, _label()
         return call
+
+    def _quiet(self) -> bool:
+        """Whether NumPy's warnings are off here: in the walk, in an optimizer, or because the function says so."""
+        now = graph._errors.get()
+        if now is graph._IGNORED or now is self._errors:
+            return now is graph._IGNORED
+        state, before = np.geterr(), self._state
+        if any(state[kind] not in ("ignore", before[kind]) for kind in state):
+            raise Untraceable(
+                "tt.compile: np.errstate in the function asks for errors or warnings; put it around the call"
+            )
+        return any(state[kind] != before[kind] for kind in state)
 
     def record(self, kind: str, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         """Call a function, write it down, and return what stands for the result."""
@@ -492,10 +513,14 @@ class Trace:
             return self.grads[key][1]
         if key in self._born or type(stored) is TracedArray:
             return stored
-        value: Any = self.lift(stored, "state") if type(stored) is np.ndarray else stored
         self.grads_before[key] = (node, stored)
-        if value is not stored:
+        value: Any = stored
+        if layout(stored) is not None and id(owner(stored)) not in self._known:  # it may be another one at each call
+            value = self._array(_duplicate(stored), "state", None)
+            value.array.value = None
             self.gradients[key] = value.array
+        elif type(stored) is np.ndarray:
+            value = self.lift(stored, "state")
         self.grads[key] = (node, value)
         return value
 
@@ -624,6 +649,15 @@ _LEAKED = (
     "tt.compile: a tensor or an array that was made inside a compiled function is used after the call. Only what the function returns, "
     "and what it writes into tensors that were there before, outlives the call."
 )
+
+
+def layout(array: Any) -> Any:
+    """What a gradient must share with the one that it stands in for; None if it is not one in memory of its own."""
+    if type(array) is not np.ndarray or not array.flags.writeable:
+        return None
+    base = array.base
+    lent = type(base) is np.ndarray and base.dtype == np.uint8 and base.base is None and array.dtype.kind in "fc"
+    return (array.shape, array.dtype, array.strides) if base is None or lent else None
 
 
 def _duplicate(array: Any) -> Any:
@@ -756,6 +790,15 @@ def _get_numpy(holder: Any) -> Any:
     return stored if trace is None else trace.generator_of(holder, stored)
 
 
+def _get_attribute(module: Any, name: str) -> Any:
+    trace = _tracer.get()
+    if trace is not None and name[:2] != "__":
+        own = object.__getattribute__(module, "__dict__")
+        if name in own and name != "training":
+            trace.attributes[id(own), name] = (own, name)
+    return object.__getattribute__(module, name)
+
+
 def _get_groups(optimizer: Any) -> Any:
     trace, stored = _tracer.get(), vars(optimizer)["param_groups"]
     return stored if trace is None else [Live(trace, group) for group in stored]
@@ -779,11 +822,12 @@ def _patch(change: int) -> None:
             Node.grad = property(_get_grad, _set_grad)  # type: ignore[misc, assignment]
             Generator.numpy = property(_get_numpy, _NUMPY.__set__)  # type: ignore[misc, assignment]
             Module.training = property(_get_training, _set_training)  # type: ignore[misc, assignment]
+            Module.__getattribute__ = _get_attribute  # type: ignore[method-assign]
             Optimizer.param_groups = property(_get_groups, _set_groups)  # type: ignore[misc, assignment]
         elif _open == 0:
             TensorBase._data, Node.grad, Generator.numpy = _DATA, _GRAD, _NUMPY  # type: ignore[misc]
             Module.training = _TRAINING
-            del Optimizer.param_groups
+            del Optimizer.param_groups, Module.__getattribute__
 
 
 # --------------------------------------------------------------------------------- a primitive that asks for values

@@ -30,6 +30,9 @@ class Differences(NamedTuple):
     missing_keys: list[str]
     unexpected_keys: list[str]
 
+#: How often an attribute of a module was assigned: what is compiled looks at its modules again then.
+assigned = [0]
+
 
 class Module:
     """The base of layers and networks: subclass it, assign parameters and modules, write ``forward``.
@@ -73,6 +76,7 @@ class Module:
                 f"no_grad(), got {type(value).__name__}"
             )
         object.__setattr__(self, name, value)
+        assigned[0] += 1
 
     # -------------------------------------------------------------------------------------------------- what is in it
 

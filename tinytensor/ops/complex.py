@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.primitive import primitive, settled
+from tinytensor.graph import assured
+from tinytensor.primitive import primitive, traced
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -75,6 +76,10 @@ def angle(x: Operand, deg: bool = False) -> Tensor:
     return np.angle(x, deg)
 
 
+def _is_real(x: Any, tol: float) -> bool:
+    return bool(np.real_if_close(x, tol).dtype.kind != "c")
+
+
 @primitive(np.real_if_close, elementwise=True, x=lambda g: g)
 def real_if_close(x: Operand, tol: float = 100) -> Tensor:
     """Re x if every |Im x| is below ``tol`` times the dtype's epsilon, else x.   (:func:`numpy.real_if_close`)
@@ -83,4 +88,6 @@ def real_if_close(x: Operand, tol: float = 100) -> Tensor:
     >>> tt.real_if_close(tt.tensor([1 + 1e-16j, 3.0]))
     tensor([1., 3.])
     """
-    return settled(np.real_if_close(x, tol))
+    if traced(x):
+        return np.real(x) if assured(_is_real, x, tol) else x
+    return np.real_if_close(x, tol)

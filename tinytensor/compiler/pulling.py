@@ -34,13 +34,11 @@ class Pulled:
             self.cotangents.append(seed.array)
             seeds.append(seed)
         root = roots[0]._node if len(roots) == 1 else _joined([t._node for t in roots])
-        before = len(trace.grads)
         arrived = (
             graph.walk(graph.history(root), seeds if len(roots) > 1 else seeds[0], retain_graph=True)
             if (root.op is not None)
             else {root: seeds[0]}
         )
-        assert len(trace.grads) >= before
         self.sources: list[Any] = [places.get(id(node), node) for node in arrived]  # a number of a leaf, or a node
         self.found = [trace.symbol(g) for g in arrived.values()]
 
@@ -53,6 +51,7 @@ class Pulled:
             ours = a.call is not None and id(a.call) in made
             if not ours and a.memory.kind in ("result", "argument") and a not in self.cotangents:
                 needed[a] = None
+        self.states = list({a: None for c in back.calls for a in c.reads() if a.memory.kind == "state"})
         given = {a: f"kept_{k}" for k, a in enumerate(needed)}
         given.update({a: f"d_{k}" for k, a in enumerate(self.cotangents)})
         replay = Replay(f"{name}, derivatives", back, Code(back, list(given.values()), given), questions=False)
@@ -71,11 +70,11 @@ def rooted(out: Any) -> list[Any]:
 class _Results(Bare):
     """The op of one call of a compiled function."""
 
-    __slots__ = ("back", "shapes")
+    __slots__ = ("back", "count", "shapes")
 
-    def __init__(self, name: str, back: Callable[..., Any], shapes: list[Any]) -> None:
+    def __init__(self, name: str, back: Callable[..., Any], shapes: list[Any], count: int) -> None:
         super().__init__(name)
-        self.back, self.shapes, self.outputs = back, shapes, len(shapes) > 1
+        self.back, self.shapes, self.count, self.outputs = back, shapes, count, len(shapes) > 1
 
     def rule(self, g: Any, saved: Any, k: int) -> Any:
         """The gradients of all leaves."""
@@ -84,7 +83,7 @@ class _Results(Bare):
             np.zeros(shape, dtype) if part is None else asarray(part)
             for part, (shape, dtype) in zip(given, self.shapes, strict=True)
         ]
-        found = self.back(*saved, *seeds)
+        found = self.back(*saved[: self.count], *seeds)
         if found is OTHER or found is STALE:
             raise RuntimeError(
                 f"backward of {self.name}: it is not what it was when the function was called; call it again"
@@ -101,9 +100,9 @@ class _Results(Bare):
 def attach(name: str, pulled: Pulled, back: Replay, roots: Any, kept: Any, inputs: list[Any]) -> None:
     """Let results of a replay remember where they came from."""
     node = graph.leaf(roots[0]._data)
-    node.seq, node.op, node.grad = fresh(), _Results(name, back.run, pulled.shapes), False
+    node.seq, node.op, node.grad = fresh(), _Results(name, back.run, pulled.shapes, len(kept)), False
     node.parents = tuple([inputs[s]._node if type(s) is int else s for s in pulled.sources])
-    node.saved = kept
+    node.saved = (*kept, *[back.values[a] for a in pulled.states])  # to notice writes into them
     if len(roots) == 1:
         roots[0]._node = node
         return

@@ -67,7 +67,7 @@ class Replay:
     def bind(self) -> bool:
         """Give every name that is made once its array; False if a tensor's array no longer has its layout."""
         values = self._outer()
-        if values is None:
+        if values is None or (self.back is not None and not self.back.bind()):
             return False
         self.values = values
         self.owners.clear()

@@ -190,14 +190,20 @@ class Code:
             return self._plain(call) if explicit is None else self._into(call, explicit)
         if type(out) is Array and out.memory in self.plan.static and call.kind != "view":
             return self._made(call, out)
-        results = self.text(tuple(out) if isinstance(out, tuple) else out) if out is not None else "_"
+        results = self._targets(out)
         if f is operator.getitem:
             return f"{results} = {self.text(call.args[0])}[{self.index(call.args[1])}]"
         return f"{results} = {self._plain(call)}"
 
+    def _targets(self, out: Any) -> str:
+        """What results are assigned to."""
+        if isinstance(out, (tuple, list)):
+            return ", ".join(map(self._targets, out)) + "," * (len(out) == 1)
+        return "_" if out is None else self.text(out)
+
     def view_line(self, call: Call) -> str:
         """A view as a line."""
-        results = self.text(tuple(call.out) if isinstance(call.out, (tuple, list)) else call.out)
+        results = self._targets(call.out)
         if call.function is operator.getitem:
             return f"{results} = {self.text(call.args[0])}[{self.index(call.args[1])}]"
         return f"{results} = {self._plain(call)}"

@@ -90,6 +90,8 @@ class Compiled:
             if found is None:
                 return self.function(*args, **kwargs)
             replay, result = found, found.run(*leaves)
+            if result is OTHER or result is STALE:  # what it asks changes while it is asked
+                return self.function(*args, **kwargs)
         self._last = (entrance(args, key[1]), replay) if not kwargs else _NOTHING
         return result if replay.pulled is None else self._attached(replay, result, args, kwargs)
 

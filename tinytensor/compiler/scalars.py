@@ -54,7 +54,9 @@ def _loop(call: Call) -> Any:
     (dtype,) = dtypes
     kind = dtype.char
     homogeneous = any(t.startswith(kind * len(call.args) + "->") for t in call.function.types)
-    return dtype if kind in "fd" and homogeneous and call.function is not np.ldexp else None
+    out = call.out.dtype if type(call.out) is Array else None
+    exact = homogeneous and out in (dtype, np.dtype(bool)) and call.function is not np.ldexp
+    return dtype if kind in "fd" and exact else None
 
 
 def _repeats(x: Array, call: Call) -> bool:

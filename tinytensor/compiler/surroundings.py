@@ -57,6 +57,8 @@ def _plain(value: Any) -> bool:
 
 def watch(trace: Trace, function: Callable[..., Any]) -> None:
     """Make the plain values that the function mentions conditions of the plan: as they are now, after the runs."""
+    for container, _ in list(trace.members.values()):
+        trace.guard_members(container)
     for f, owner in _code(function):
         for cell in f.__closure__ or ():
             if _filled(cell) and _plain(cell.cell_contents):

@@ -20,6 +20,7 @@ import numpy as np
 from tinytensor import graph, hooks
 from tinytensor.compiler.optimizing import Live, step
 from tinytensor.compiler.program import Array, Call, Memory, Number, mapped
+from tinytensor.compiler.shaped import alike, shapes_depend
 from tinytensor.compiler.stand_ins import TracedArray, TracedNumber, Untraceable
 from tinytensor.creation import Generator
 from tinytensor.deferred import use_batching
@@ -205,10 +206,19 @@ class Trace:
         if self.closed:
             raise Untraceable(_LEAKED)
         call = self._call(kind, function, args, kwargs)
-        result = function(*mapped(args, _value), **mapped(kwargs, _value))
+        token = _tracer.set(None) if kind == "opaque" else None  # what it calls is not part of the program
+        try:
+            result = function(*mapped(args, _value), **mapped(kwargs, _value))
+        finally:
+            if token is not None:
+                _tracer.reset(token)
         out = mapped(result, lambda x: self._result(x, call))
         call.out = mapped(out, self.symbol)
         self.calls.append(call)
+        if kind == "opaque" or (call.kind == "call" and shapes_depend(call)):
+            for x in out if isinstance(out, (tuple, list)) else (out,):
+                if type(x) is TracedArray:
+                    self.assured(alike, (x, x.shape, x.dtype))
         return out
 
     def _result(self, x: Any, call: Call) -> Any:
@@ -285,7 +295,7 @@ class Trace:
             return function(*mapped(args, _value), **mapped(kwargs, _value))
         if function in _WRITES:
             return self.write(function, args, kwargs, [args[0]])
-        if function in (np.empty_like, np.zeros_like) and kwargs.get("order", "C") == "C":
+        if function in (np.empty_like, np.zeros_like) and kwargs.get("order") == "C":
             dtype, shape = (*args[1:], kwargs.get("dtype"))[0], kwargs.get("shape", args[0].shape)
             made = np.empty if function is np.empty_like else np.zeros
             return self.record("call", made, (shape, args[0].dtype if dtype is None else np.dtype(dtype)), {})
@@ -334,7 +344,11 @@ class Trace:
     def assured(self, test: Callable[..., Any], args: Any) -> bool:
         """A question about values: a replay that gets another answer does not go on."""
         call = self._call("check", test, args, {"answer": True})
-        answer = bool(test(*mapped(args, _value)))
+        token = _tracer.set(None)
+        try:
+            answer = bool(test(*mapped(args, _value)))
+        finally:
+            _tracer.reset(token)
         call.kwargs["answer"] = answer
         self.calls.append(call)
         return answer
@@ -796,6 +810,8 @@ def _get_attribute(module: Any, name: str) -> Any:
         own = object.__getattribute__(module, "__dict__")
         if name in own and name != "training":
             trace.attributes[id(own), name] = (own, name)
+            if type(own[name]) in (list, dict):  # of layers, which are replaced without assigning the attribute
+                trace.guard_members(own[name])
     return object.__getattribute__(module, name)
 
 

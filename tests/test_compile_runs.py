@@ -378,3 +378,73 @@ def test_source_has_the_loop_and_runs_in_a_fresh_process(tmp_path, small):
     )
     done = subprocess.run([sys.executable, "main.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == f"{want} False", done.stderr
+
+
+# ------------------------------------------------------------------------------------------------- compiled by Numba
+
+
+def close(a, b, dtype):
+    if isinstance(a, (tuple, list)):
+        for x, y in zip(a, b, strict=True):
+            close(x, y, dtype)
+        return
+    scale = np.abs(np.asarray(b, float)[np.isfinite(b)]).max(initial=1.0)
+    tolerance = 1e-12 if dtype == np.float64 else 1e-6
+    np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * scale)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("gradient", [False, True])
+def test_numba_agrees_to_rounding(seed, gradient):
+    pytest.importorskip("numba")
+    run, arrays = program(3000 + seed if seed else 5054)  # 5054: numbers that become arrays and are written
+    f = tt.value_and_grad(lambda *args: run(*args)[1].mean(), argnums=(0, 2)) if gradient else run
+    compiled = tt.compile(f, backend="numba")
+    with np.errstate(all="ignore"):
+        want = f(*arrays)
+        for _ in range(3):
+            close(compiled(*arrays), want, arrays[0].dtype)
+
+
+def moons(backend, optimizer):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((100, 2)).astype("f"), np.where(rng.random((100, 1)) > 0.5, 1, -1).astype("f")
+    tt.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 1))
+    optimizer = optimizer(model.parameters(), lr=0.01)
+
+    def step(x, y):
+        loss = (1 - y * model(x)).relu().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    compiled = tt.compile(step, backend=backend)
+    losses = [compiled(x, y).item() for _ in range(5)]
+    return compiled, losses, [p.data.copy() for p in model.parameters()], [p.grad.copy() for p in model.parameters()]
+
+
+@pytest.mark.parametrize("optimizer", [optim.SGD, optim.Adam])
+def test_numba_takes_the_same_training_steps(optimizer):
+    pytest.importorskip("numba")
+    compiled, losses, parameters, gradients = moons("numba", optimizer)
+    _, want, their_parameters, their_gradients = moons(None, optimizer)
+    np.testing.assert_allclose(losses, want, rtol=1e-5)
+    for a, b in zip(parameters + gradients, their_parameters + their_gradients, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+    assert "by Numba in" in compiled.explain()
+    assert compiled._latest().text.count("kernel(") == 1
+    if optimizer is optim.SGD:  # the whole step is one function
+        assert len(plan(compiled).runs) == 1
+
+
+def test_a_missing_numba_is_one_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with pytest.raises(ImportError, match=r"pip install 'tinytensor\[numba\]'"):
+        tt.compile(np.tanh, backend="numba")
+
+
+def test_another_backend_is_refused():
+    with pytest.raises(ValueError, match="expected backend 'numba' or None, got 'llvm'"):
+        tt.compile(np.tanh, backend="llvm")

@@ -85,7 +85,7 @@ def _replacement(node: Node, new: Any, g: Any) -> Any:
             f"register_hook: a hook returned {array.dtype} of shape {array.shape}, expected {node.dtype} of shape "
             f"{node.shape}, as the gradient that it was given. Return that, or None to leave it as it is."
         )
-    if type(g) is np.ndarray:
+    if g.__class__ is np.ndarray:
         return array if array.flags.writeable else array.copy()
     if not lifted:
         t = object.__new__(type(g))

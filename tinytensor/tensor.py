@@ -898,6 +898,8 @@ def tensor(data: Any, dtype: DType = None, requires_grad: bool = False) -> Tenso
         raise TypeError(
             "tensor: a list of tensors would lose their gradients; use tt.stack(list), or t.item() for numbers"
         )
+    if (made := getattr(data, "as_array", None)) is not None:  # a number in a traced program
+        data = made()
     try:
         plain = data.__class__ is np.ndarray  # or what stands for one in a traced program
         array = data.astype(data.dtype if dtype is None else dtype, "C") if plain else np.array(data, dtype, order="C")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.compiler.native import PRODUCTS, Kernel, factors, form, masked, needed, reduced, root
+from tinytensor.compiler.native import PRODUCTS, Kernel, factors, form, masked, needed, place, reduced, root
 from tinytensor.compiler.program import Array, Call, Memory, Number, arrays
 from tinytensor.compiler.threads import Spare
+from tinytensor.graph import owner
 
 if TYPE_CHECKING:
     from tinytensor.compiler.code import Code
@@ -43,7 +44,7 @@ class CompiledKernel:
         self.low: dict[Memory, Array] = {}
         for call in run.calls:
             for a in [call.out, *arrays(call.args)]:
-                if a.memory not in self.low or a.offset < self.low[a.memory].offset:
+                if a.memory not in self.low or place(a) < place(self.low[a.memory]):
                     self.low[a.memory] = a
         self.high: dict[Memory, int] = {}
         for call in run.calls:
@@ -71,7 +72,7 @@ class CompiledKernel:
         if self.code.static(a):
             name = f"{self.code.name(self.low[m])}_{dtype.name}"
             self.given[name] = ("static", dtype, m)
-            return name, (a.offset - self.low[m].offset) // size, steps
+            return name, (place(a) - place(self.low[m])) // size, steps
         name = f"{self.code.name(whole)}_{dtype.name}"
         self.given[name] = ("dynamic", dtype, whole)
         return name, (a.offset - whole.offset) // size, steps
@@ -111,10 +112,9 @@ class CompiledKernel:
         later = {a.memory for c in self.run.calls if c not in group for a in c.reads()}
         last = {c.out: c for c in group}
         for k, call in enumerate(group):
-            kept = call.out.memory not in self.run.inside or call.out.memory in later
-            dtype = (
-                root(call.out).dtype if call.out.dtype.kind == "i" and _float_view(call, everything) else call.out.dtype
-            )
+            dtype = root(call.args[0]).dtype if masked(call) else call.out.dtype
+            others = {a.dtype for c in group for a in arrays(c.args) if a.memory is call.out.memory} - {dtype}
+            kept = call.out.memory not in self.run.inside or call.out.memory in later or bool(others)
             yield f"{depth}v{k} = {self._value(call, known, shape, axes, dtype)}"
             for key in [key for key in known if key[0] is call.out.memory]:
                 del known[key]
@@ -228,8 +228,8 @@ class CompiledKernel:
                 found[f"{self.name}_{name}"] = own.view(what)
             elif kind == "static":
                 low = self.low[more[0]]
-                count = (self.high[more[0]] - low.offset) // what.itemsize
-                start = values[low].reshape(-1)[:1] if values[low].ndim == 0 else values[low]
+                count = (self.high[more[0]] - place(low)) // what.itemsize
+                start = _first(values[low])
                 found[f"{self.name}_{name}"] = np.lib.stride_tricks.as_strided(start, (count,), (what.itemsize,)).view(
                     what
                 )
@@ -270,17 +270,22 @@ def _name(dtype: Any) -> str:
     return str(dtype.name)
 
 
+def _first(array: Any) -> Any:
+    """The first element, as a view that holds the memory, not the array: who else holds that is counted."""
+    whole = owner(array)
+    if not whole.flags.c_contiguous:
+        return array
+    start = array.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
+    return np.ndarray((1,), array.dtype, whole, start)
+
+
 def _end(a: Array) -> int:
     """Where its last element ends."""
-    return a.offset + sum((n - 1) * s for n, s in zip(a.shape, a.strides, strict=True)) + a.dtype.itemsize
+    return int(place(a) + sum((n - 1) * s for n, s in zip(a.shape, a.strides, strict=True)) + a.dtype.itemsize)
 
 
 def _key(a: Array, dtype: Any) -> Any:
-    return a.memory, a.offset, tuple([s for n, s in zip(a.shape, a.strides, strict=True) if n != 1]), dtype
-
-
-def _float_view(call: Call, everything: list[Array]) -> bool:
-    return masked(call)
+    return a.memory, place(a), tuple([s for n, s in zip(a.shape, a.strides, strict=True) if n != 1]), dtype
 
 
 def _together(calls: list[Call]) -> Iterator[list[Call]]:
@@ -303,7 +308,7 @@ def _joins(group: list[Call], call: Call) -> bool:
         return False
     kinds: dict[Memory, set[Any]] = {}
     for a in [a for c in [*group, call] for a in [c.out, *arrays(c.args)]]:
-        kinds.setdefault(a.memory, set()).add((a.offset, a.strides, a.shape == call.out.shape))
+        kinds.setdefault(a.memory, set()).add((place(a), a.strides, a.shape == call.out.shape))
     return all(len(kinds[c.out.memory]) == 1 for c in [*group, call])
 
 

@@ -9,15 +9,14 @@ and all that has no form here, stay calls of NumPy.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tinytensor.compiler.program import Array, Call, Memory, Number, arrays
+from tinytensor.compiler.program import Array, Call, Number, arrays
 from tinytensor.compiler.runs import LARGE, Run, elementwise
 
-__all__ = ["FORMS", "PRODUCTS", "Kernel", "factors", "needed", "reduced", "root"]
+__all__ = ["FORMS", "PRODUCTS", "Kernel", "factors", "needed", "place", "reduced", "root"]
 
 #: The expression of an elementwise function of {0}, {1}, {2}.
 FORMS: dict[Any, str] = {
@@ -63,6 +62,8 @@ def needed() -> Any:
 class Kernel(Run):
     """Calls that become one compiled function: ``size`` is their number of results."""
 
+    least = 1  # until those that follow each other are joined
+
     @staticmethod
     def begins(call: Call) -> bool:
         """Whether a call has a compiled form."""
@@ -94,9 +95,19 @@ def root(a: Array) -> Array:
     return a
 
 
+def place(a: Array) -> int:
+    """Where it begins, in bytes: in its memory, or in all there is for what was there before."""
+    whole = root(a)
+    if whole.call is None and whole.value is not None:
+        return int(whole.value.__array_interface__["data"][0]) + a.offset - whole.offset
+    return a.offset
+
+
 def _known(a: Array) -> bool:
     """Whether a kernel can look at it: at plain numbers in steps of whole elements."""
     whole = root(a)
+    if whole.scalar and whole.memory.writes:  # a number, of which NumPy makes arrays that are written
+        return False
     size = a.dtype.itemsize
     plain = a.dtype.name in _DTYPES and a.dtype.isnative and whole.dtype.itemsize == size
     steps = a.offset % size == 0 and all(s >= 0 and s % size == 0 for s in a.strides)
@@ -130,7 +141,7 @@ def form(call: Call) -> tuple[str, Any] | None:
     if f is np.where:
         return FORMS[f], out.dtype
     if f in (np.ndarray.astype, np.ndarray.copy, np.copy):
-        return (FORMS[f], None) if out.dtype != bool or kinds[0] == bool else None
+        return (FORMS[f], None) if out.dtype.kind != "b" or getattr(kinds[0], "kind", "") == "b" else None
     try:
         dtypes = f.resolve_dtypes((*kinds, None))
     except TypeError:
@@ -138,7 +149,7 @@ def form(call: Call) -> tuple[str, Any] | None:
     loop = dtypes[0]
     if any(d != loop for d in dtypes[:-1]) or loop.name not in _DTYPES or dtypes[-1] != out.dtype:
         return None
-    if loop == bool:
+    if loop.kind == "b":
         text = TRUTHS.get(f)
     elif f in SLOW:
         text = SLOW[f] if math.prod(out.shape) <= _FEW else None
@@ -153,7 +164,7 @@ def masked(call: Call) -> bool:
         return False
     x, mask = call.args
     return bool(
-        mask.dtype == bool
+        mask.dtype.kind == "b"
         and x.dtype.kind == "i" == call.out.dtype.kind
         and x.dtype == call.out.dtype
         and root(x).dtype.kind == "f"
@@ -177,7 +188,9 @@ def factors(call: Call) -> tuple[Any, Any, Any] | None:
     """How (a, b, out) of a product of matrices lie: (rows, columns, whether column by column)."""
     if len(call.args) != 2 or set(call.kwargs) - {"out"} or not all(type(x) is Array for x in call.args):
         return None
-    a, b, out = *call.args, call.out
+    a: Array = call.args[0]
+    b: Array = call.args[1]
+    out: Array = call.out
     if (
         not a.dtype == b.dtype == out.dtype
         or a.dtype.kind != "f"
@@ -201,7 +214,3 @@ def _lies(a: Array, rows: int) -> tuple[int, int, bool] | None:
     if (rows == 1 or first == size) and (columns == 1 or last == rows * size):
         return rows, columns, True
     return None
-
-
-Take = Callable[[Array], str]
-Where = dict[Memory, int]

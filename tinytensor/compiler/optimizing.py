@@ -69,7 +69,8 @@ def step(trace: Trace, optimizer: Any, closure: Callable[[], Any] | None) -> Any
         trace.guard(optimizer, "param_groups", groups)
         trace.guard(optimizer, "state", optimizer.state)
         trace.guard_members(groups)
-        trace.guard_members(optimizer.state)
+        if optimizer.state:
+            trace.guard_members(optimizer.state)
         for index, group in enumerate(groups):
             _group(trace, optimizer, index, group)
         optimizer._stepped = True  # schedulers ask

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from tinytensor.compiler.lending import Lending
+from tinytensor.compiler.native import Kernel
 from tinytensor.compiler.products import by_dot
 from tinytensor.compiler.program import Array, Call, Memory, arrays, mapped, numbers
-from tinytensor.compiler.native import Kernel
 from tinytensor.compiler.runs import Run, arranged, find_inside, joined, taken
 from tinytensor.compiler.scalars import prepared
 from tinytensor.compiler.trace import Trace
@@ -204,7 +204,7 @@ class Plan:
 
     def _join(self) -> None:
         """Kernels that follow each other, as one: nothing in them raises, so that late calls need not wait."""
-        home = {call: run for run in self.runs if type(run) is Kernel for call in [*run.before, *run.calls, *run.views]}
+        home: dict[Call, Run] = {call: run for run in self.runs if type(run) is Kernel for call in [*run.before, *run.calls, *run.views]}
         before: Run | None = None
         for call in list(self.calls):
             run = home.get(call)
@@ -215,7 +215,8 @@ class Plan:
                 run = before
             if run is not None or call.kind != "view":
                 before = run
-        kernels = [run for run in self.runs if type(run) is Kernel]
+        self.runs = [run for run in self.runs if len(run.calls) > 1]
+        kernels: list[Run] = [run for run in self.runs if type(run) is Kernel]
         if kernels:
             find_inside(self.calls, kernels, {a.memory for a in self.kept()})
 
@@ -230,7 +231,7 @@ class Plan:
             m for run in self.runs if type(run) is Run for m in run.inside
         }
         home = {call: run for run in self.runs for call in [*run.calls, *run.views]}
-        end = {run: i for i, call in enumerate(self.calls) if (run := home.get(call)) is not None}
+        end: dict[Run | None, int] = {run: i for i, call in enumerate(self.calls) if (run := home.get(call)) is not None}
         first: dict[Memory, Call] = {}
         last: dict[Memory, int] = {}
         for i, call in enumerate(self.calls):

@@ -14,7 +14,7 @@ from tinytensor.compiler.program import Array, arrays
 from tinytensor.compiler.replay import OTHER, STALE, Replay
 from tinytensor.compiler.trace import Trace
 from tinytensor.graph import Node, fresh
-from tinytensor.primitive import _parts, asarray
+from tinytensor.primitive import TensorBase, _parts, asarray
 from tinytensor.tape import Bare, _joined
 
 __all__ = ["Pulled", "attach", "rooted"]
@@ -79,6 +79,8 @@ class _Results(Bare):
     def rule(self, g: Any, saved: Any, k: int) -> Any:
         """The gradients of all leaves."""
         given = g if self.outputs else [g]
+        if any(isinstance(part, TensorBase) for part in given):
+            self.relink(None)
         seeds = [
             np.zeros(shape, dtype) if part is None else asarray(part)
             for part, (shape, dtype) in zip(given, self.shapes, strict=True)
@@ -90,7 +92,7 @@ class _Results(Bare):
             )
         return list(found)
 
-    def relink(self, node: Node) -> Any:
+    def relink(self, node: Node | None) -> Any:
         raise NotImplementedError(
             f"{self.name} is compiled, and its derivative is a fixed program, of which there is no derivative; compile the "
             "function that takes both: tt.compile(tt.grad(tt.grad(f)))"

@@ -15,6 +15,7 @@ from tinytensor.compiler.plan import Plan
 from tinytensor.compiler.program import Array, Number, mapped, numbers
 from tinytensor.compiler.surroundings import Attributes
 from tinytensor.compiler.trace import layout, same
+from tinytensor.nn.module import assigned
 from tinytensor.primitive import wrap
 
 __all__ = ["OTHER", "STALE", "Replay"]
@@ -116,6 +117,18 @@ class Replay:
             values[array] = held
         return values
 
+    def present(self, a: Array) -> Any:
+        """The array that outlives the call, as it is now."""
+        trace = self.plan.trace
+        for t, _, array in trace.states.values():
+            if array is a:
+                return t._data
+        for key, array in trace.gradients.items():
+            if array is a:
+                now = trace.grads_before[key][0].grad
+                return now if layout(now) is not None else np.zeros(a.shape, a.dtype)
+        return self.values[a]
+
     # ------------------------------------------------------------------------------------------------------------- lines
 
     def _questions(self) -> Iterator[str]:
@@ -135,9 +148,8 @@ class Replay:
         for t, node in trace.nodes.values():
             yield f"if {code.constant(t, 'tensor')}._node is not {code.constant(node, 'node') if node else None}: return OTHER"
         for key, (node, before) in trace.grads_before.items():
-            array = trace.gradients.get(key)
-            if array is not None and array.memory in plan.dynamic:
-                name, held = code.name(array), code.constant(before, "gradient")
+            if key in trace.gradients:
+                name, held = code.name(trace.gradients[key]), code.constant(before, "gradient")
                 self.fixed[f"{name}_layout"], self.fixed["layout_of"] = layout(before), layout
                 yield f"{name} = {code.constant(node, 'node')}.grad"
                 yield f"if {name} is not {held} and layout_of({name}) != {name}_layout: return OTHER"
@@ -145,23 +157,7 @@ class Replay:
                 yield f"if {code.constant(node, 'node')}.grad is not {before}: return OTHER"
             else:
                 yield f"if {code.constant(node, 'node')}.grad is not {code.constant(before, 'gradient')}: return OTHER"
-        for thing, attribute, value in trace.guards.values():
-            differs = "is not" if value is None or type(value) in (bool, list, dict) else "!="
-            wanted = code.constant(value, attribute) if type(value) in (list, dict) else code.text(value)
-            yield f"if {code.constant(thing, type(thing).__name__.lower())}.{attribute} {differs} {wanted}: return OTHER"
-        for space, name, value in trace.items.values():
-            yield f"if {code.constant(space, 'names')}.get({name!r}) != {code.text(value)}: return OTHER"
-        if trace.attributes:
-            self.fixed["attributes_changed"] = Attributes(trace).changed
-            yield "if attributes_changed(): return OTHER"
-        for container, members in trace.members.values():
-            name, each = code.constant(container, "members"), ".values()" if type(container) is dict else ""
-            self.fixed[f"{name}_ids"] = [*map(id, members)]
-            yield f"if [*map(id, {name}{each})] != {name}_ids: return OTHER"
-        for container, key, array in trace.entries.values():
-            held = code.fresh(f"held_{key}")
-            self.fixed[held] = array
-            yield f"if {code.constant(container, 'options')}[{key!r}] is not {held}: return OTHER"
+        yield from self._asked_of_python()
         yield from self._apart()
         lending = plan.lending
         self.fixed["refs"] = sys.getrefcount
@@ -174,6 +170,27 @@ class Replay:
             shared = holder is creation.default_rng()  # tt.manual_seed makes another one
             where = "default_rng()" if shared else code.constant(holder, "generator")
             yield f"{code.generator(generator)} = {where}.numpy"
+
+    def _asked_of_python(self) -> Iterator[str]:
+        """Whether objects, dicts and lists hold what they held."""
+        code, trace = self.code, self.plan.trace
+        for thing, attribute, value in trace.guards.values():
+            differs = "is not" if value is None or type(value) in (bool, list, dict) else "!="
+            wanted = code.constant(value, attribute) if type(value) in (list, dict) else code.text(value)
+            yield f"if {code.constant(thing, type(thing).__name__.lower())}.{attribute} {differs} {wanted}: return OTHER"
+        for space, name, value in trace.items.values():
+            yield f"if {code.constant(space, 'names')}.get({name!r}) != {code.text(value)}: return OTHER"
+        if trace.attributes:
+            self.fixed["attributes"], self.fixed["assigned"] = Attributes(trace), assigned
+            yield "if attributes.seen != assigned[0] and attributes.changed(): return OTHER"
+        for container, members in trace.members.values():
+            name, each = code.constant(container, "members"), ".values()" if type(container) is dict else ""
+            self.fixed[f"{name}_ids"] = [*map(id, members)]
+            yield f"if [*map(id, {name}{each})] != {name}_ids: return OTHER"
+        for container, key, array in trace.entries.values():
+            held = code.fresh(f"held_{key}")
+            self.fixed[held] = array
+            yield f"if {code.constant(container, 'options')}[{key!r}] is not {held}: return OTHER"
 
     def _apart(self) -> Iterator[str]:
         """Whether arguments share memory with what is written into: the order of writes is right for others."""
@@ -218,7 +235,7 @@ class Replay:
     def _guarded(self) -> Iterator[str]:
         """The calls; where NumPy's warnings are off for some of them, an exception leaves them on."""
         lines = list(self._calls())
-        if not any(call.quiet for call in self.plan.calls):
+        if not any(call is not None and call.quiet for _, call in self.code.body):
             yield from lines
             return
         self.fixed["errors_get"] = graph._errors.get

@@ -35,6 +35,8 @@ class Run:
     inside  memory that nobody looks at before or after
     """
 
+    least = 2  # calls
+
     def __init__(self, size: int) -> None:
         self.size, self.width = size, 1
         self.calls: list[Call] = []
@@ -46,7 +48,9 @@ class Run:
     @staticmethod
     def begins(call: Call) -> bool:
         """Whether a call can be part of a run."""
-        return elementwise(call) and max(a.nbytes for a in [call.out, *arrays(call.args)]) > LARGE
+        return (
+            elementwise(call) and not call.out.scalar and max(a.nbytes for a in [call.out, *arrays(call.args)]) > LARGE
+        )
 
     @classmethod
     def of(cls, call: Call) -> Run:
@@ -117,14 +121,16 @@ def _safe(access: dict[Memory, tuple[set[Any], bool]]) -> bool:
 def elementwise(call: Call) -> bool:
     """Whether each element of the result comes from those at its place."""
     f = call.function
-    if type(call.out) is not Array or call.out.scalar or not all(map(_plain, call.args)):
+    if type(call.out) is not Array or not all(map(_plain, call.args)):
         return False
     if call.kind == "ufunc":
         return f.signature is None and f.nout == 1 and call.kwargs.keys() <= {"out"}
     if call.kind != "call" or call.writes:
         return False
     if f is np.where:
-        return len(call.args) == 3 and not call.kwargs and getattr(call.args[0], "dtype", None) == bool
+        return (
+            len(call.args) == 3 and not call.kwargs and getattr(getattr(call.args[0], "dtype", None), "kind", "") == "b"
+        )
     if f is np.ndarray.astype:
         return len(call.args) == 2 and call.kwargs.keys() <= {"copy"}
     return f in (np.ndarray.copy, np.copy) and len(call.args) == 1 and not call.kwargs
@@ -185,7 +191,7 @@ def arranged(
 ) -> tuple[list[Call], list[Run]]:
     """The calls, with those of each run together, and the runs; ``others`` come before or after all of them."""
     starts = [kind.begins(call) for call in calls]
-    if sum(starts) < 2:
+    if sum(starts) < kind.least:
         return calls, []
     needs = _needs(calls)
     done: set[int] = set()
@@ -221,7 +227,7 @@ def _grown(
                 members.add(j)
             elif starts[j] and run.takes(calls[j]):
                 members.add(j)
-    return (members, run) if len(run.calls) > 1 else ({i}, None)
+    return (members, run) if len(run.calls) >= run.least else ({i}, None)
 
 
 def joined(first: Run, second: Run) -> None:

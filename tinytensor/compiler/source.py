@@ -24,7 +24,7 @@ _PARTS = {"forward": "forward", "backward": "backward: d_x is the derivative of 
 
 def state(replay: Replay) -> dict[str, Any]:
     """Copies of the arrays that outlive a call."""
-    return {name: np.array(replay.values[a]) for name, a in _states(replay)}
+    return {name: np.array(replay.present(a)) for name, a in _states(replay)}
 
 
 def _states(replay: Replay) -> Iterator[tuple[str, Array]]:
@@ -43,6 +43,10 @@ def module(name: str, replay: Replay) -> str:
     """The plan as a module."""
     code = replay.code
     body = [*_layouts(replay), *_numbers(replay), *_body(replay), *_ends(replay), f"return {_returned(replay)}"]
+    for call in reversed(replay.plan.calls):  # a view of a view: what it is of needs its name
+        if call.kind == "view" and any(a in code.named for a in call.results()):
+            for a in call.reads():
+                code.name(a)
     views = [*_memory(replay), *_views(replay)]
     states = list(_states(replay))
     lines = [
@@ -116,7 +120,7 @@ def _stored(replay: Replay, a: Array) -> str:
     flat = replay.plan.trace.covered.get(a)
     if flat is None:
         return f"np.zeros({a.shape}, np.{a.dtype.name})"
-    start = replay.values[a].__array_interface__["data"][0] - replay.values[flat].__array_interface__["data"][0]
+    start = replay.present(a).__array_interface__["data"][0] - replay.present(flat).__array_interface__["data"][0]
     start //= a.dtype.itemsize
     return f"{replay.code.name(flat)}[{start}:{start + math.prod(a.shape)}].reshape({a.shape})"
 
@@ -137,7 +141,7 @@ def _constants(replay: Replay) -> Iterator[str]:
     code = replay.code
     for a, name in code.named.items():
         if type(a) is Array and a.call is None and a.memory.kind == "constant":
-            value = replay.values[a]
+            value = replay.present(a)
             if value.size and (value == value.flat[0]).all():
                 shown = f"np.full({value.shape}, {value.flat[0].item()!r}, np.{value.dtype.name})"
                 if 0 in value.strides and value.size > 1:
@@ -235,7 +239,6 @@ def _numbers(replay: Replay) -> Iterator[str]:
 def _body(replay: Replay) -> Iterator[str]:
     """The calls, under their parts, with shapes and the functions that made them."""
     part, quiet, titled = "", False, ""
-    code = replay.code
     for line, call, about in _shown(replay):
         if call.part != part:
             part = call.part

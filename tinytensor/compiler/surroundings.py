@@ -22,7 +22,8 @@ _MISSING = object()
 
 def _code(function: Any) -> Iterator[tuple[Any, Any]]:
     """(function, object that it is a method of) of the user's functions that this one reaches by a name."""
-    waiting, met = [(function, None)], set()
+    waiting: list[tuple[Any, Any]] = [(function, None)]
+    met: set[int] = set()
     while waiting and len(met) < 64:
         f, owner = waiting.pop()
         owner = getattr(f, "__self__", owner)
@@ -80,10 +81,9 @@ class Attributes:
 
     def changed(self) -> bool:
         """Whether one of them is another now."""
-        if self.seen != module.assigned[0]:
-            for own, name, value in self.values:
-                now = own.get(name, _MISSING)
-                if now is not value and not (_plain(value) and type(now) is type(value) and now == value):
-                    return True
-            self.seen = module.assigned[0]
+        for own, name, value in self.values:
+            now = own.get(name, _MISSING)
+            if now is not value and not (_plain(value) and type(now) is type(value) and now == value):
+                return True
+        self.seen = module.assigned[0]
         return False

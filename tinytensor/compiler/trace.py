@@ -85,7 +85,7 @@ class Trace:
         self.fixed: dict[int, Any] = {}  # tensors that must keep their memory, which is part of another array's
         self.covered: dict[Array, Array] = {}  # tensors' arrays that lie in a larger one
         self.part, self.closed = "forward", False
-        self._errors, self._state = graph._errors.get(), np.geterr()
+        self._errors, self._state = graph._errors.get(), dict(np.geterr())
         self._known: dict[int, tuple[Any, Memory]] = {}  # id of an owner of memory -> (how to reach it, memory)
         self._lifted: dict[int, TracedArray] = {}  # id of an array from outside -> its stand-in
         self._born: set[int] = set()
@@ -194,7 +194,7 @@ class Trace:
         now = graph._errors.get()
         if now is graph._IGNORED or now is self._errors:
             return now is graph._IGNORED
-        state, before = np.geterr(), self._state
+        state, before = dict(np.geterr()), self._state
         if any(state[kind] not in ("ignore", before[kind]) for kind in state):
             raise Untraceable(
                 "tt.compile: np.errstate in the function asks for errors or warnings; put it around the call"
@@ -843,7 +843,7 @@ def _patch(change: int) -> None:
         elif _open == 0:
             TensorBase._data, Node.grad, Generator.numpy = _DATA, _GRAD, _NUMPY  # type: ignore[misc]
             Module.training = _TRAINING
-            del Optimizer.param_groups, Module.__getattribute__
+            del Optimizer.param_groups, Module.__getattribute__  # type: ignore[misc]
 
 
 # --------------------------------------------------------------------------------- a primitive that asks for values

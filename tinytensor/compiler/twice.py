@@ -25,9 +25,9 @@ def check_same(first: Trace, second: Trace, results: tuple[Any, Any]) -> None:
             raise _changed("a constant of another value, or another array", a)
     if not _equal(*results, pairs):
         raise _changed("what is returned")
-    for a, b in zip(_constants(first), _constants(second), strict=False):
-        if a.value is not b.value and not _same_bytes(a.value, b.value):
-            raise _changed(f"a constant array of shape {a.shape} with other values")
+    for x, y in zip(_constants(first), _constants(second), strict=False):
+        if x.value is not y.value and not _same_bytes(x.value, y.value):
+            raise _changed(f"a constant array of shape {x.shape} with other values")
 
 
 def _constants(trace: Trace) -> list[Array]:

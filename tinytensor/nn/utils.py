@@ -56,7 +56,7 @@ def _gradients(parameters: list[Any], op: str) -> list[Any]:
 
 def _number(op: str, name: str, value: Any) -> float:
     if value.__class__ is float:  # or stands for one in a traced program
-        return value  # type: ignore[no-any-return]
+        return value
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -193,8 +193,9 @@ def _scale_traced(grads: list[Any], max_norm: float, norm: Any) -> None:
     with ignoring():
         factor = max_norm / (norm + 1e-6)
         factor = np.where(factor >= 1.0, 1.0, factor)
+        factors = {dtype: factor.astype(dtype) for dtype in {g.real.dtype: None for g in grads}}
         for g in grads:
-            np.multiply(g, factor.astype(g.real.dtype), g)
+            np.multiply(g, factors[g.real.dtype], g)
 
 
 def clip_grad_norm_(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinytensor.graph import enable_grad, no_grad
+from tinytensor.graph import enable_grad, no_grad, tracing
 from tinytensor.inplace import updating
 from tinytensor.optim.checks import number
 from tinytensor.optim.optimizer import Optimizer
@@ -44,6 +44,9 @@ class LBFGS(Optimizer):
     >>> w.data.round(4)
     array([1., 1.])
     """
+
+    #: A compiled function cannot hold a step: how many updates there are is decided by their losses.
+    traceable = False
 
     def __init__(
         self,
@@ -104,6 +107,8 @@ class LBFGS(Optimizer):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Make up to ``max_iter`` updates; returns the loss of the first evaluation."""
+        if (trace := tracing()) is not None:
+            return trace.step(self, closure)
         if closure is None:
             raise TypeError("LBFGS: step needs a closure that computes the loss, calls backward() and returns the loss")
         group, owner = self.param_groups[0], self.param_groups[0]["params"][0]

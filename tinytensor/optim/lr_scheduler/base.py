@@ -85,7 +85,7 @@ class LRScheduler:
     def get_last_lr(self) -> list[float]:
         """The rates that the last step set, one for each group."""
         trace = tracing()
-        return self._last_lr if trace is None else trace.rates(self)  # type: ignore[no-any-return]
+        return self._last_lr if trace is None else trace.rates(self)
 
     def get_lr(self) -> list[float]:
         """The rates at ``last_epoch``; subclasses write it."""

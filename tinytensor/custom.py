@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from tinytensor import graph
+from tinytensor.arrays import asarray
 from tinytensor.graph import Node, fresh, recording, set_grad_enabled
-from tinytensor.primitive import TensorBase, _parts, asarray, wrap
+from tinytensor.primitive import TensorBase, _parts, wrap
 from tinytensor.tape import Bare, array_of, base, fresh_variable
 from tinytensor.transforms import stop_gradient
 from tinytensor.trees import flatten, map_leaves, paths, rebuild, same_structure, skeleton

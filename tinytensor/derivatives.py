@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray
 from tinytensor.batching.batch import Batched, Level
 from tinytensor.forward import Pusher
 from tinytensor.graph import recording, set_grad_enabled
-from tinytensor.primitive import TensorBase, asarray, wrap
+from tinytensor.primitive import TensorBase, wrap
 from tinytensor.tape import LEVELS, Inputs, Tape, array_of, handed_out, place, results
 from tinytensor.transforms import _with_aux, grad, numbers_of
 from tinytensor.trees import map_leaves, rebuild, skeleton

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from tinytensor import graph
+from tinytensor.arrays import asarray
 from tinytensor.graph import Node, recording, set_grad_enabled, settled
-from tinytensor.primitive import TensorBase, asarray, wrap
+from tinytensor.primitive import TensorBase, wrap
 from tinytensor.tape import Inputs, Tape, array_of, fresh_variable, handed_out, results
 from tinytensor.transforms import _requires_grad, _with_aux, fitted, grad, vjp
 from tinytensor.trees import map_leaves, paths, rebuild, same_structure, skeleton

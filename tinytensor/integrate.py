@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray
 from tinytensor.graph import recording, set_grad_enabled, tracing
 from tinytensor.ops.building import array
 from tinytensor.ops.signals import trapezoid
-from tinytensor.primitive import TensorBase, asarray, primitive
+from tinytensor.primitive import TensorBase, primitive
 from tinytensor.transforms import vjp
 from tinytensor.trees import flatten, rebuild
 

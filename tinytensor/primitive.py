@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 
-from tinytensor.arrays import asarray, contiguous, empty, settled, traced, writable, zeros
+from tinytensor.arrays import asarray
 from tinytensor.deferred import Deferred, batched
 from tinytensor.graph import Node, fresh, recording
 from tinytensor.sharing import Family, kin, leak
@@ -34,15 +34,11 @@ from tinytensor.sharing import Family, kin, leak
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = [
-    "DISPATCH", "OPS", "Op", "TensorBase", "asarray", "cast", "composite", "contiguous", "empty", "has_tensors",
-    "operand", "primitive", "settled", "sum_to", "traced", "writable", "zeros",
-]  # fmt: skip
+__all__ = ["DISPATCH", "OPS", "Op", "TensorBase", "cast", "composite", "has_tensors", "operand", "primitive", "sum_to"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _new = object.__new__
 _ndarray = np.ndarray
-_asarray = asarray
 
 #: NumPy's function -> ours, for ``np.name(tensor)``.
 DISPATCH: dict[Any, Callable[..., Any]] = {}
@@ -71,7 +67,7 @@ def use_tensor_class(cls: type[TensorBase]) -> None:
 def wrap(array: Any, node: Node | None) -> Any:
     """A tensor of ``array`` that came from ``node``."""
     t = _new(_Tensor)
-    t._data = array if array.__class__ is _ndarray else _asarray(array)
+    t._data = array if array.__class__ is _ndarray else asarray(array)
     t._node = node
     return t
 
@@ -260,8 +256,8 @@ class Op(Signature):
         for i in self.inputs:
             if type(values[i]) in (list, tuple):
                 values = list(values)
-                values[i] = _asarray(values[i])
-        if self.element is not None and any(_asarray(values[i]).dtype == object for i in self.inputs):
+                values[i] = asarray(values[i])
+        if self.element is not None and any(asarray(values[i]).dtype == object for i in self.inputs):
             return _elementwise(self.element, [values[i] for i in self.inputs], [values[i] for i in self.options])
         return self.forward(*values)
 
@@ -350,7 +346,7 @@ def operand(value: Any, op: Any) -> Any:
             f"{op.name}: a tensor and a scalar Value cannot be mixed. Run the program on object arrays of Value alone, "
             "or on tensors alone."
         )
-    array = value if isinstance(value, np.generic) else _asarray(value)
+    array = value if isinstance(value, np.generic) else asarray(value)
     if hasattr(value, "tocsr"):
         raise TypeError(f"{op.name}: for SciPy's A and a tensor: tt.sparse.matmul(A, t), or t @ tt.sparse.csr_array(A)")
     if array.dtype.kind not in "biufc":
@@ -411,7 +407,7 @@ def _unary(op: Op) -> Callable[..., Any]:
         except Deferred:
             return batched(op, apply, (x,))
         if out.__class__ is not _ndarray:
-            out = _asarray(out)
+            out = asarray(out)
         elif views and (out is a or out.base is not None):
             out = _seen(out, x)
         t = _new(_Tensor)
@@ -463,7 +459,7 @@ def _binary(op: Op) -> Callable[..., Any]:
         except Deferred:
             return batched(op, apply, (x, y))
         if out.__class__ is not _ndarray:
-            out = _asarray(out)
+            out = asarray(out)
         elif views and (out is a or out is b or out.base is not None):
             out = _seen(out, x, y)
         t = _new(_Tensor)
@@ -517,7 +513,7 @@ def _one(op: Op) -> Callable[..., Any]:
         except Deferred:
             return batched(op, apply, args)
         if out.__class__ is not _ndarray:
-            out = _asarray(out)
+            out = asarray(out)
         elif out is a:
             out = a.view()
         t = _new(_Tensor)
@@ -616,10 +612,10 @@ def _variadic(op: Op, forward: Callable[..., Any] | None = None) -> Callable[...
     def apply(*args: Any) -> Any:
         options, xs = args[:n_options], args[n_options:]
         if not any(isinstance(x, TensorBase) for x in xs):
-            return forward(*options, *[_asarray(x) for x in xs])
+            return forward(*options, *[asarray(x) for x in xs])
         nodes = tuple([x._node if isinstance(x, TensorBase) else None for x in xs])
         try:
-            arrays = tuple([x._data if isinstance(x, TensorBase) else _asarray(operand(x, op)) for x in xs])
+            arrays = tuple([x._data if isinstance(x, TensorBase) else asarray(operand(x, op)) for x in xs])
             out = forward(*options, *arrays)
         except Deferred:
             return batched(op, apply, args)
@@ -656,7 +652,7 @@ def _node(op: Op, parents: tuple[Node | None, ...], saved: Any) -> Node:
 def _results(op: Op, out: Any, node: Node | None) -> Any:
     """The output as a tensor, the outputs as a tuple of them."""
     if op.outputs:
-        outs = tuple([o if o.__class__ is _ndarray else _asarray(o) for o in out])
+        outs = tuple([o if o.__class__ is _ndarray else asarray(o) for o in out])
         if node is None:
             return _named(op, [wrap(o, None) for o in outs])
         node.shape, node.dtype = tuple([o.shape for o in outs]), None

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray, traced
 from tinytensor.ops.indexing import scatter
-from tinytensor.primitive import TensorBase, asarray, has_tensors, primitive, traced
+from tinytensor.primitive import TensorBase, has_tensors, primitive
 from tinytensor.tensor import Tensor
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray
 from tinytensor.graph import assured
 from tinytensor.ops import distributions as of
 from tinytensor.ops.gamma import gammaln, psi
@@ -22,7 +23,6 @@ from tinytensor.ops.incomplete import (
     stdtrit,
 )
 from tinytensor.ops.special import expit, log_expit, log_ndtr, logit, ndtr, ndtri, xlogy
-from tinytensor.primitive import asarray
 from tinytensor.tensor import Tensor
 
 if TYPE_CHECKING:

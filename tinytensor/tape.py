@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from tinytensor import graph
+from tinytensor.arrays import asarray
 from tinytensor.graph import Node, fresh, set_grad_enabled
 from tinytensor.ops.shape import copy
-from tinytensor.primitive import Op, TensorBase, asarray, primitive, wrap
+from tinytensor.primitive import Op, TensorBase, primitive, wrap
 from tinytensor.trees import flatten, is_leaf, paths, rebuild
 
 __all__ = [

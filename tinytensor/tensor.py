@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor import dispatch, graph, hooks, inplace, stepping
+from tinytensor.arrays import asarray
 from tinytensor.graph import Node, recording
 from tinytensor.inplace import REFS_ASSIGNED, REFS_SETTER
 from tinytensor.methods import Methods
@@ -22,7 +23,7 @@ from tinytensor.ops import complex as complexes
 from tinytensor.ops import elementwise as el
 from tinytensor.ops import indexing, joining, linalg, pieces, shape
 from tinytensor.ops import reductions as red
-from tinytensor.primitive import DISPATCH, TensorBase, asarray, operand, use_tensor_class, wrap
+from tinytensor.primitive import DISPATCH, TensorBase, operand, use_tensor_class, wrap
 from tinytensor.sharing import LEAKED, leak
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray
 from tinytensor.graph import ones, recording, set_grad_enabled
-from tinytensor.primitive import TensorBase, asarray, wrap
+from tinytensor.primitive import TensorBase, wrap
 from tinytensor.tape import Inputs, Tape, array_of, base, handed_out, place, results, to_levels
 from tinytensor.trees import map_leaves, paths, same_structure, skeleton
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from tinytensor.primitive import TensorBase, asarray
+from tinytensor.arrays import asarray
+from tinytensor.primitive import TensorBase
 
 __all__ = ["flatten", "is_leaf", "map_leaves", "paths", "rebuild", "same_structure", "skeleton"]
 

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray
 from tinytensor.batching.standin import StandIn
 from tinytensor.deferred import Deferred
 from tinytensor.ops import elementwise as el
 from tinytensor.ops import shape as shapes
-from tinytensor.primitive import TensorBase, asarray, wrap
+from tinytensor.primitive import TensorBase, wrap
 from tinytensor.tensor import Tensor
 
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray
 from tinytensor.batching import rules as _rules  # noqa: F401  (it tells the primitives what to do with batches)
 from tinytensor.batching.batch import Batched, Level
 from tinytensor.ops import shape
-from tinytensor.primitive import TensorBase, asarray, wrap
+from tinytensor.primitive import TensorBase, wrap
 from tinytensor.tape import LEVELS, base, handed_out
 from tinytensor.trees import flatten, is_leaf, paths, rebuild
 

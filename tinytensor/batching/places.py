@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray
 from tinytensor.batching.batch import Batched, Level, fitting, padded
 from tinytensor.ops import diagonals, indexing, shape
 from tinytensor.ops import reductions as red
-from tinytensor.primitive import TensorBase, asarray, wrap
+from tinytensor.primitive import TensorBase, wrap
 
 __all__ = ["RULES", "Lane", "getitem", "rule", "shifted"]
 

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from tinytensor import dispatch
+from tinytensor.arrays import asarray
 from tinytensor.batching.batch import Batched, Level, padded, use_rules
 from tinytensor.batching.places import RULES as PLACES
 from tinytensor.batching.places import Lane, getitem, rule, shifted
 from tinytensor.deferred import use_batching
 from tinytensor.ops import contraction, shape
 from tinytensor.ops import reductions as red
-from tinytensor.primitive import Op, Signature, TensorBase, asarray
+from tinytensor.primitive import Op, Signature, TensorBase
 
 __all__ = ["RULES", "batched"]
 

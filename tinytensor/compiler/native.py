@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinytensor.compiler.program import Array, Call, Number, arrays
-from tinytensor.compiler.runs import LARGE, Run, elementwise
+from tinytensor.compiler.runs import LARGE, Run, contiguous, elementwise
 
 __all__ = ["FORMS", "PRODUCTS", "Kernel", "factors", "needed", "place", "reduced", "root"]
 
@@ -117,16 +117,6 @@ def _known(a: Array) -> bool:
         and a.memory is whole.memory
         and (whole.memory.kind in ("state", "constant") or contiguous(whole))
     )
-
-
-def contiguous(a: Array) -> bool:
-    """Whether it lies row by row without gaps."""
-    expected = a.dtype.itemsize
-    for length, stride in zip(a.shape[::-1], a.strides[::-1], strict=True):
-        if length != 1 and stride != expected:
-            return False
-        expected *= length
-    return True
 
 
 def form(call: Call) -> tuple[str, Any] | None:

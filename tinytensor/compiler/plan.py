@@ -204,7 +204,9 @@ class Plan:
 
     def _join(self) -> None:
         """Kernels that follow each other, as one: nothing in them raises, so that late calls need not wait."""
-        home: dict[Call, Run] = {call: run for run in self.runs if type(run) is Kernel for call in [*run.before, *run.calls, *run.views]}
+        home: dict[Call, Run] = {
+            call: run for run in self.runs if type(run) is Kernel for call in [*run.before, *run.calls, *run.views]
+        }
         before: Run | None = None
         for call in list(self.calls):
             run = home.get(call)
@@ -231,7 +233,9 @@ class Plan:
             m for run in self.runs if type(run) is Run for m in run.inside
         }
         home = {call: run for run in self.runs for call in [*run.calls, *run.views]}
-        end: dict[Run | None, int] = {run: i for i, call in enumerate(self.calls) if (run := home.get(call)) is not None}
+        end: dict[Run | None, int] = {
+            run: i for i, call in enumerate(self.calls) if (run := home.get(call)) is not None
+        }
         first: dict[Memory, Call] = {}
         last: dict[Memory, int] = {}
         for i, call in enumerate(self.calls):

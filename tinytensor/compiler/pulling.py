@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from tinytensor import graph
+from tinytensor.arrays import asarray
 from tinytensor.compiler.code import Code, Rooted
 from tinytensor.compiler.plan import Plan
 from tinytensor.compiler.program import Array, arrays
 from tinytensor.compiler.replay import OTHER, STALE, Replay
 from tinytensor.compiler.trace import Trace
 from tinytensor.graph import Node, fresh
-from tinytensor.primitive import TensorBase, _parts, asarray
+from tinytensor.primitive import TensorBase, _parts
 from tinytensor.tape import Bare, _joined
 
 __all__ = ["Pulled", "attach", "rooted"]

@@ -1,5 +1,4 @@
-"""Runs: elementwise calls over the same large arrays, which are made block by block, so that what one call leaves in the
-cache the next one finds there.
+"""Runs: elementwise calls over the same large arrays, made block by block, so that the next one finds them in the cache.
 
 What exists only between two calls of a run needs memory for one block. Calls that do not depend on what stands between them
 are brought together; draws, checks and writes to what outlives the call keep their order, and sums are never part of a run:
@@ -16,7 +15,7 @@ import numpy as np
 
 from tinytensor.compiler.program import Array, Call, Memory, Number, arrays
 
-__all__ = ["LARGE", "Run", "arranged", "elementwise", "find_inside", "joined", "role", "taken"]
+__all__ = ["LARGE", "Run", "arranged", "contiguous", "elementwise", "find_inside", "joined", "role", "taken"]
 
 #: Bytes of an array that is worth it: less stays in the cache anyway.
 LARGE = 1 << 18
@@ -143,13 +142,14 @@ def _plain(x: Any) -> bool:
 def _parts(call: Call, size: int) -> Iterator[tuple[Array, Any, bool]]:
     """(array, how the result's elements look at it, whether it is written) for all arrays of a call."""
     out = call.out
-    if math.prod(out.shape) == size and _contiguous(out):
+    if math.prod(out.shape) == size and contiguous(out):
         yield out, ("flat", 0), True
         for a in arrays(call.args):
             yield a, role(a, out), False
 
 
-def _contiguous(a: Array) -> bool:
+def contiguous(a: Array) -> bool:
+    """Whether it lies row by row without gaps."""
     expected = a.dtype.itemsize
     for length, stride in zip(a.shape[::-1], a.strides[::-1], strict=True):
         if length != 1 and stride != expected:
@@ -166,7 +166,7 @@ def role(a: Array, out: Array) -> tuple[str, int] | None:
         return "one", 0
     if a.shape == out.shape and not any(a.strides):
         return "spread", 0
-    if not _contiguous(a):
+    if not contiguous(a):
         return None
     if a.shape == out.shape:
         return "flat", 0

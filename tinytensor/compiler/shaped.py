@@ -37,4 +37,6 @@ def shapes_depend(call: Call) -> bool:
         return True
     if module.startswith(("numpy.linalg", "numpy.fft")):
         return name == "lstsq"
-    return name not in _FIXED and not (isinstance(call.out, Array) and isinstance(getattr(f, "__self__", None), np.ufunc))
+    return name not in _FIXED and not (
+        isinstance(call.out, Array) and isinstance(getattr(f, "__self__", None), np.ufunc)
+    )

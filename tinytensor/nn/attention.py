@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor import creation, nn
+from tinytensor.arrays import asarray
 from tinytensor.inplace import updating
 from tinytensor.nn import functional
 from tinytensor.nn.module import Module
 from tinytensor.nn.parameter import Parameter, as_input, floating
 from tinytensor.ops.attention import attention, causal_mask, packed_attention
-from tinytensor.primitive import TensorBase, asarray
+from tinytensor.primitive import TensorBase
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

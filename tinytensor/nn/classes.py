@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray, contiguous, empty, zeros
 from tinytensor.graph import assured
 from tinytensor.nn.criteria import predictions, reduced
 from tinytensor.nn.parameter import as_input
@@ -14,7 +15,7 @@ from tinytensor.ops.indexing import getitem
 from tinytensor.ops.pieces import relu
 from tinytensor.ops.reductions import log_softmax, softmax
 from tinytensor.ops.reductions import sum as _sum
-from tinytensor.primitive import TensorBase, asarray, contiguous, empty, primitive, zeros
+from tinytensor.primitive import TensorBase, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

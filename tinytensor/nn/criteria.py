@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray
 from tinytensor.graph import assured
 from tinytensor.nn.parameter import as_input
 from tinytensor.ops.activations import logsigmoid
@@ -16,7 +17,7 @@ from tinytensor.ops.pieces import absolute, clip, where
 from tinytensor.ops.reductions import mean as _mean
 from tinytensor.ops.reductions import sum as _sum
 from tinytensor.ops.transcendental import exp, log, sigmoid, softplus
-from tinytensor.primitive import TensorBase, asarray, primitive
+from tinytensor.primitive import TensorBase, primitive
 from tinytensor.tensor import Tensor
 
 if TYPE_CHECKING:

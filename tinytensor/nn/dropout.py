@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor import creation
+from tinytensor.arrays import asarray
 from tinytensor.nn.module import Module
-from tinytensor.primitive import TensorBase, asarray
+from tinytensor.primitive import TensorBase
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

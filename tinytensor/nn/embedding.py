@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor import creation
+from tinytensor.arrays import asarray, zeros
 from tinytensor.deferred import Deferred
 from tinytensor.graph import assured
 from tinytensor.inplace import updating
 from tinytensor.nn.module import Module
 from tinytensor.nn.parameter import Parameter, floating, sizes
 from tinytensor.ops import embedding as f
-from tinytensor.primitive import TensorBase, asarray, wrap, zeros
+from tinytensor.primitive import TensorBase, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from tinytensor.arrays import asarray
 from tinytensor.graph import forget
 from tinytensor.inplace import updating
 from tinytensor.nn.hooks import ModuleHook, call_with_hooks
 from tinytensor.nn.parameter import Parameter, convert, floating
 from tinytensor.nn.summary import Summary
-from tinytensor.primitive import TensorBase, asarray
+from tinytensor.primitive import TensorBase
 from tinytensor.tensor import Tensor
 from tinytensor.typing import Array
 
@@ -29,6 +30,7 @@ class Differences(NamedTuple):
 
     missing_keys: list[str]
     unexpected_keys: list[str]
+
 
 #: How often an attribute of a module was assigned: what is compiled looks at its modules again then.
 assigned = [0]

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray, traced
 from tinytensor.graph import no_grad
 from tinytensor.nn.module import Module
 from tinytensor.nn.parameter import Parameter, as_input, floating
 from tinytensor.ops import normalization as f
-from tinytensor.primitive import TensorBase, asarray, traced, wrap
+from tinytensor.primitive import TensorBase, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

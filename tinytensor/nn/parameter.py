@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray
 from tinytensor.graph import leaf
-from tinytensor.primitive import TensorBase, asarray, wrap
+from tinytensor.primitive import TensorBase, wrap
 from tinytensor.tensor import Tensor, tensor
 from tinytensor.typing import DType
 

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tinytensor import creation
+from tinytensor.arrays import asarray
 from tinytensor.deferred import Deferred
 from tinytensor.inplace import updating
 from tinytensor.nn import functional
 from tinytensor.nn.module import Module
 from tinytensor.nn.parameter import Parameter, as_input, floating, sizes
 from tinytensor.ops import recurrent
-from tinytensor.primitive import TensorBase, asarray, wrap
+from tinytensor.primitive import TensorBase, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from tinytensor.arrays import asarray, traced
 from tinytensor.graph import assured, ignoring, tracing
 from tinytensor.inplace import updating
 from tinytensor.nn.module import Module
@@ -16,7 +17,7 @@ from tinytensor.nn.parameter import Parameter
 from tinytensor.ops import elementwise as el
 from tinytensor.ops import joining, reductions
 from tinytensor.ops import shape as shapes
-from tinytensor.primitive import TensorBase, asarray, traced
+from tinytensor.primitive import TensorBase
 from tinytensor.tensor import Tensor
 
 __all__ = [

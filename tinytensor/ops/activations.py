@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray, contiguous, empty, traced
 from tinytensor.graph import assured
 from tinytensor.ops.elementwise import keep
 from tinytensor.ops.reductions import softmax
 from tinytensor.ops.transcendental import sigmoid
-from tinytensor.primitive import TensorBase, asarray, composite, contiguous, empty, primitive, traced
+from tinytensor.primitive import TensorBase, composite, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.primitive import empty, primitive
+from tinytensor.arrays import empty
+from tinytensor.primitive import primitive
 
 __all__ = ["attention", "causal_mask", "packed_attention", "split"]
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import traced
 from tinytensor.graph import recording
 from tinytensor.ops.shape import as_tensor
-from tinytensor.primitive import DISPATCH, TensorBase, composite, primitive, traced
+from tinytensor.primitive import DISPATCH, TensorBase, composite, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

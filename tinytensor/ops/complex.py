@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import traced
 from tinytensor.graph import assured
-from tinytensor.primitive import primitive, traced
+from tinytensor.primitive import primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

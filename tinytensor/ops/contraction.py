@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from tinytensor.arrays import asarray
 from tinytensor.ops.indexing import scatter
-from tinytensor.primitive import DISPATCH, asarray, primitive
+from tinytensor.primitive import DISPATCH, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

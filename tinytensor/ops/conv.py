@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from tinytensor.primitive import TensorBase, asarray, contiguous, empty, primitive, traced, zeros
+from tinytensor.arrays import asarray, contiguous, empty, traced, zeros
+from tinytensor.primitive import TensorBase, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

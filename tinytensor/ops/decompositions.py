@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from tinytensor.arrays import settled
 from tinytensor.graph import assured
-from tinytensor.primitive import TensorBase, composite, primitive, settled
+from tinytensor.primitive import TensorBase, composite, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.primitive import asarray, composite, primitive, traced, wrap, zeros
+from tinytensor.arrays import asarray, traced, zeros
+from tinytensor.primitive import composite, primitive, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray, traced
 from tinytensor.ops.elementwise import div0, mul0
 from tinytensor.ops.gamma import psi
 from tinytensor.ops.special import sc
-from tinytensor.primitive import asarray, primitive, traced
+from tinytensor.primitive import primitive
 
 __all__ = [
     "bernoulli_logpmf", "beta_logpdf", "binom_logpmf", "cauchy_logpdf", "cauchy_ppf", "expon_logpdf", "gamma_logpdf",

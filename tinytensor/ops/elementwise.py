@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.primitive import asarray, composite, primitive, traced
+from tinytensor.arrays import asarray, traced
+from tinytensor.primitive import composite, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

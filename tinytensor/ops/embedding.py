@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray, traced, zeros
 from tinytensor.deferred import Deferred
 from tinytensor.graph import assured
 from tinytensor.ops.indexing import _add_taken
-from tinytensor.primitive import TensorBase, asarray, primitive, traced, zeros
+from tinytensor.primitive import TensorBase, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

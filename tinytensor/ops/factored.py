@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import zeros
 from tinytensor.ops.decompositions import adjoint, conj
-from tinytensor.primitive import TensorBase, primitive, wrap, zeros
+from tinytensor.primitive import TensorBase, primitive, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import numpy.fft
 
-from tinytensor.primitive import TensorBase, asarray, composite, primitive
+from tinytensor.arrays import asarray
+from tinytensor.primitive import TensorBase, composite, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray, empty, settled, traced, zeros
 from tinytensor.deferred import Deferred
 from tinytensor.graph import assured
-from tinytensor.primitive import TensorBase, asarray, composite, empty, primitive, settled, traced, zeros
+from tinytensor.primitive import TensorBase, composite, primitive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray, zeros
 from tinytensor.ops.indexing import getitem
 from tinytensor.ops.shape import as_tensor, copy, reshape
-from tinytensor.primitive import DISPATCH, asarray, composite, has_tensors, primitive, zeros
+from tinytensor.primitive import DISPATCH, composite, has_tensors, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.primitive import TensorBase, asarray, composite, primitive
+from tinytensor.arrays import asarray
+from tinytensor.primitive import TensorBase, composite, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray
 from tinytensor.graph import assured
 from tinytensor.ops.factored import scipy_linalg, solve_with_itself
-from tinytensor.primitive import TensorBase, asarray, primitive
+from tinytensor.primitive import TensorBase, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray
 from tinytensor.ops import elementwise, indexing, joining, reductions, shape
-from tinytensor.primitive import TensorBase, asarray, composite, primitive, wrap
+from tinytensor.primitive import TensorBase, composite, primitive, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray, empty
 from tinytensor.ops.conv import operand
-from tinytensor.primitive import TensorBase, asarray, empty, primitive
+from tinytensor.primitive import TensorBase, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray, traced
 from tinytensor.ops.joining import concatenate
 from tinytensor.ops.shape import as_tensor, broadcast_to, copy
-from tinytensor.primitive import TensorBase, asarray, composite, has_tensors, primitive, traced, wrap
+from tinytensor.primitive import TensorBase, composite, has_tensors, primitive, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

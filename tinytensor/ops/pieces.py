@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray, traced
 from tinytensor.ops.elementwise import keep, zero
 from tinytensor.ops.indexing import getitem, setitem
-from tinytensor.primitive import DISPATCH, TensorBase, asarray, composite, has_tensors, primitive, traced, wrap
+from tinytensor.primitive import DISPATCH, TensorBase, composite, has_tensors, primitive, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray, settled, zeros
 from tinytensor.graph import assured
 from tinytensor.ops.decompositions import eigvals
 from tinytensor.ops.elementwise import div0
 from tinytensor.ops.solving import lstsq
-from tinytensor.primitive import TensorBase, asarray, composite, primitive, settled, zeros
+from tinytensor.primitive import TensorBase, composite, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

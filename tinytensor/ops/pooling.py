@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import empty, traced, zeros
 from tinytensor.ops.conv import Ints, Pads, batched, blank, inside, numbers, outside, padded
-from tinytensor.primitive import TensorBase, empty, primitive, traced, wrap, zeros
+from tinytensor.primitive import TensorBase, primitive, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import contiguous, empty
 from tinytensor.graph import enable_grad, history, leaf, walk
 from tinytensor.ops.pieces import relu
 from tinytensor.ops.transcendental import sigmoid
-from tinytensor.primitive import TensorBase, contiguous, empty, primitive, wrap
+from tinytensor.primitive import TensorBase, primitive, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray, writable
 from tinytensor.ops.axes import axes_of, count_of, kept_shape, rarely
 from tinytensor.ops.scans import cumprod, cumsum, cumulative_prod, cumulative_sum, others
-from tinytensor.primitive import asarray, primitive, writable
+from tinytensor.primitive import primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

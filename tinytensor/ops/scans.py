@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray, empty
 from tinytensor.graph import assured
 from tinytensor.ops.axes import axes_of, rarely
-from tinytensor.primitive import asarray, composite, empty, primitive
+from tinytensor.primitive import composite, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

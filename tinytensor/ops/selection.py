@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray, empty, traced, zeros
 from tinytensor.ops.indexing import getitem, plain_index, scatter, setitem
 from tinytensor.ops.shape import as_tensor, axes_of
-from tinytensor.primitive import TensorBase, asarray, composite, empty, primitive, traced, wrap, zeros
+from tinytensor.primitive import TensorBase, composite, primitive, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from tinytensor.primitive import DISPATCH, TensorBase, asarray, composite, has_tensors, primitive, sum_to, wrap
+from tinytensor.arrays import asarray
+from tinytensor.primitive import DISPATCH, TensorBase, composite, has_tensors, primitive, sum_to, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from tinytensor.arrays import asarray, empty, zeros
 from tinytensor.graph import assured
 from tinytensor.ops.axes import axes_of
 from tinytensor.ops.indexing import scatter
-from tinytensor.primitive import DISPATCH, TensorBase, asarray, composite, empty, has_tensors, primitive, zeros
+from tinytensor.primitive import DISPATCH, TensorBase, composite, has_tensors, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray, settled, traced
 from tinytensor.graph import assured
 from tinytensor.ops.decompositions import adjoint, conj, svd
 from tinytensor.ops.elementwise import div0
-from tinytensor.primitive import TensorBase, asarray, composite, primitive, settled, traced, wrap
+from tinytensor.primitive import TensorBase, composite, primitive, wrap
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

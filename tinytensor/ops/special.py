@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray
 from tinytensor.graph import assured
 from tinytensor.ops import reductions
 from tinytensor.ops.elementwise import div0, mul0
 from tinytensor.ops.reductions import spread
-from tinytensor.primitive import TensorBase, asarray, composite, has_tensors, primitive
+from tinytensor.primitive import TensorBase, composite, has_tensors, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

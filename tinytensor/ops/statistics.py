@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray
 from tinytensor.graph import assured
 from tinytensor.ops.axes import axes_of
 from tinytensor.ops.methods import bincount
 from tinytensor.ops.reductions import max, mean, min
 from tinytensor.ops.shape import as_tensor
-from tinytensor.primitive import DISPATCH, TensorBase, asarray, composite, primitive, wrap
+from tinytensor.primitive import DISPATCH, TensorBase, composite, primitive, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable

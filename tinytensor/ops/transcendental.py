@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arrays import asarray, traced, writable
 from tinytensor.ops.elementwise import div0, widened
-from tinytensor.primitive import TensorBase, asarray, primitive, traced, writable
+from tinytensor.primitive import TensorBase, primitive
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor

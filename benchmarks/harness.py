@@ -30,13 +30,7 @@ def module(library: str) -> str:
 
 def installed(library: str) -> bool:
     """Whether a library is there, and can be used in that way."""
-    if find_spec(module(library)) is None or ("numba" in library and find_spec("numba") is None):
-        return False
-    if library.startswith(("tinytensor, compiled", "tinytensor, numba")):
-        import tinytensor
-
-        return callable(getattr(tinytensor, "compile", None))
-    return True
+    return find_spec(module(library)) is not None and ("numba" not in library or find_spec("numba") is not None)
 
 
 def environment(library: str) -> dict[str, str]:

@@ -207,13 +207,6 @@ def test_names_say_which_module_and_how_many_threads():
     assert not installed("no_such_library, compiled")
 
 
-def test_compiled_column_is_there_when_the_compiler_is(monkeypatch):
-    monkeypatch.delattr(tt, "compile", raising=False)
-    assert not installed("tinytensor, compiled")
-    monkeypatch.setattr(tt, "compile", lambda f: f, raising=False)
-    assert installed("tinytensor, compiled")
-
-
 #: Workload, options of a small case.
 SMALL = [
     ("moons", {"batch": 10}), ("digits_mlp", {"batch": 8}), ("mnist", {"batch": 4}),

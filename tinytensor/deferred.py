@@ -27,7 +27,7 @@ def use_batching(rule: Callable[[Any, Any, tuple[Any, ...]], Any]) -> None:
     _batching.append(rule)
 
 
-def batched(op: Any, apply: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+def batched(op: Any, apply: Callable[..., Any] | None, args: tuple[Any, ...]) -> Any:
     """What a primitive does with a value whose array cannot be had."""
     for rule in reversed(_batching):
         if (made := rule(op, apply, args)) is not NotImplemented:

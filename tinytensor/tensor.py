@@ -97,7 +97,9 @@ class Tensor(Methods):
     @grad.setter
     def grad(self, value: Any) -> None:
         node = self._node
-        if node is None or (node.op is not None and node.grad is False):  # a compiled step need not know a leaf's old one
+        if node is None or (
+            node.op is not None and node.grad is False
+        ):  # a compiled step need not know a leaf's old one
             if value is None:
                 return
             raise RuntimeError("grad: only a leaf that requires grad, or a tensor after retain_grad(), has one")

@@ -126,6 +126,7 @@ class Compiled:
     def _attached(self, replay: Replay, result: Any, args: Any, kwargs: Any) -> Any:
         """The function's result, whose tensors know how to go back."""
         out, roots, kept = result
+        assert replay.back is not None
         attach(self.__name__, replay.pulled, replay.back, roots, kept, list(_inputs((args, kwargs))))
         return out
 

@@ -27,7 +27,8 @@ def entrance(args: tuple[Any, ...], mode: bool) -> Callable[..., Any]:
         "none": type(None),
     }
     tests = [f"len(args) == {len(args)}", f"mode is {mode}"]
-    leaves, arrays = [], []
+    leaves: list[str] = []
+    arrays: list[int] = []
     for k, x in enumerate(args):
         if type(x) is np.ndarray:
             space[f"s{k}"], space[f"d{k}"], space[f"t{k}"] = x.shape, x.dtype, x.strides

@@ -232,6 +232,13 @@ def _set_groups(optimizer: Any, value: Any) -> None:
     vars(optimizer)["param_groups"] = value
 
 
+#: Where it is, its name, and what stands there while a trace is open.
+_seen: list[tuple[Any, str, Any]] = [
+    (TensorBase, "_data", property(_get_data, _set_data)), (Node, "grad", property(_get_grad, _set_grad)),
+    (Generator, "numpy", property(_get_numpy, _NUMPY.__set__)), (Module, "training", property(_get_training, _set_training)),
+    (Module, "__getattribute__", _get_attribute), (Optimizer, "param_groups", property(_get_groups, _set_groups)),
+]  # fmt: skip
+_before = {(place, name): vars(place)[name] for place, name, _ in _seen if name in vars(place)}
 _open = 0
 _lock = threading.Lock()
 
@@ -242,13 +249,11 @@ def patch(change: int) -> None:
     with _lock:
         _open += change
         if _open == 1 and change == 1:
-            TensorBase._data = property(_get_data, _set_data)  # type: ignore[misc, assignment]
-            Node.grad = property(_get_grad, _set_grad)  # type: ignore[misc, assignment]
-            Generator.numpy = property(_get_numpy, _NUMPY.__set__)  # type: ignore[misc, assignment]
-            Module.training = property(_get_training, _set_training)  # type: ignore[misc, assignment]
-            Module.__getattribute__ = _get_attribute  # type: ignore[method-assign]
-            Optimizer.param_groups = property(_get_groups, _set_groups)  # type: ignore[misc, assignment]
+            for place, name, found in _seen:
+                setattr(place, name, found)
         elif _open == 0:
-            TensorBase._data, Node.grad, Generator.numpy = _DATA, _GRAD, _NUMPY  # type: ignore[misc]
-            Module.training = _TRAINING
-            del Optimizer.param_groups, Module.__getattribute__  # type: ignore[misc]
+            for place, name, _ in _seen:
+                if (place, name) in _before:
+                    setattr(place, name, _before[place, name])
+                else:
+                    delattr(place, name)

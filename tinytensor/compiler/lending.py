@@ -41,7 +41,7 @@ class Lending:
         self.lent: list[tuple[Any, Array]] = []
         self.gathered: list[Array] = []
         gone = [call for call in calls if self._gathers(call, owned, count)]
-        for value, node in owned.items():
+        for value in owned:
             if value.memory not in self.places:
                 self._place([value], owned)
         self.calls = [call for call in calls if call not in gone]

@@ -17,7 +17,7 @@ from tinytensor.compiler.stand_ins import TracedArray, Untraceable
 from tinytensor.optim.work import directed, parts, whole
 
 if TYPE_CHECKING:
-    from tinytensor.compiler.trace import Trace
+    pass
 
 __all__ = ["Live", "Unsettled", "step"]
 
@@ -29,7 +29,7 @@ class Unsettled(Exception):  # noqa: N818
 class Live(MutableMapping[str, Any]):
     """A dict whose numbers are read anew by each replay, and written by it, and whose arrays must stay the same."""
 
-    def __init__(self, trace: Trace, container: dict[str, Any]) -> None:
+    def __init__(self, trace: Any, container: dict[str, Any]) -> None:
         self.trace, self.container = trace, container
 
     def __getitem__(self, key: str) -> Any:
@@ -50,7 +50,7 @@ class Live(MutableMapping[str, Any]):
         return len(self.container)
 
 
-def step(trace: Trace, optimizer: Any, closure: Callable[[], Any] | None) -> Any:
+def step(trace: Any, optimizer: Any, closure: Callable[[], Any] | None) -> Any:
     """What ``Optimizer.step`` does while a program is traced."""
     if getattr(type(optimizer), "traceable", True) is False:
         raise Untraceable(
@@ -80,7 +80,7 @@ def step(trace: Trace, optimizer: Any, closure: Callable[[], Any] | None) -> Any
     return loss
 
 
-def _group(trace: Trace, optimizer: Any, index: int, group: dict[str, Any]) -> None:
+def _group(trace: Any, optimizer: Any, index: int, group: dict[str, Any]) -> None:
     optimizer._check(group)
     live = Live(trace, group)
     if type(group.get("lr")) in (int, float):
@@ -116,7 +116,7 @@ def _group(trace: Trace, optimizer: Any, index: int, group: dict[str, Any]) -> N
         optimizer.update(live, directed(live, chain.from_iterable(work)))
 
 
-def _settled(trace: Trace, p: Any, common: Any) -> bool:
+def _settled(trace: Any, p: Any, common: Any) -> bool:
     """Whether a parameter lives in the common array. One that has other memory is given the chance to move there, once: if
     somebody holds that memory, or assigns to ``p.data`` again, it is updated where it is, to the same bits.
     """
@@ -129,7 +129,7 @@ def _settled(trace: Trace, p: Any, common: Any) -> bool:
     raise Unsettled
 
 
-def _tick(trace: Trace, optimizer: Any, state: Live, live: Live, counted: list[Any]) -> Any:
+def _tick(trace: Any, optimizer: Any, state: Live, live: Live, counted: list[Any]) -> Any:
     """The number of this update; that of the first parameter, if their counts are the same."""
     if counted:
         first, t = counted[0]
@@ -145,7 +145,7 @@ def _scalars(container: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in container.items() if type(value) in (int, float)}
 
 
-def _joined(trace: Trace, common: Any, names: tuple[str, ...], members: list[Any]) -> Iterator[tuple[Any, ...]]:
+def _joined(trace: Any, common: Any, names: tuple[str, ...], members: list[Any]) -> Iterator[tuple[Any, ...]]:
     """The work on parameters that live in one array: neighbours of the same count at once."""
     for k, _, _, _, state in members:
         for name, piece in zip(names, common.pieces[k], strict=True):
@@ -167,7 +167,7 @@ def _joined(trace: Trace, common: Any, names: tuple[str, ...], members: list[Any
         first = last
 
 
-def one_call(trace: Trace, function: Callable[..., Any], targets: list[Any], *args: Any) -> Any:
+def one_call(trace: Any, function: Callable[..., Any], targets: list[Any], *args: Any) -> Any:
     """A function of ours that writes into ``targets`` and returns a number, as one call."""
     if not all(type(t) is TracedArray for t in targets):
         raise Untraceable(

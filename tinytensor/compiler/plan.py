@@ -23,9 +23,9 @@ from tinytensor.compiler.trace import Trace
 __all__ = ["Plan", "takes_out"]
 
 #: Functions beside the ufuncs that can write their result into memory that is there.
-_WITH_OUT = frozenset({np.concatenate, np.stack})
-_ALLOCATE = frozenset({np.zeros, np.empty, np.zeros_like, np.empty_like, np.ones_like, np.full_like})
-_COPIES = frozenset({np.ndarray.copy, np.ndarray.astype, np.copy})
+_WITH_OUT: frozenset[Any] = frozenset({np.concatenate, np.stack})
+_ALLOCATE: frozenset[Any] = frozenset({np.zeros, np.empty, np.zeros_like, np.empty_like, np.ones_like, np.full_like})
+_COPIES: frozenset[Any] = frozenset({np.ndarray.copy, np.ndarray.astype, np.copy})
 
 
 class Plan:
@@ -284,7 +284,7 @@ def takes_out(call: Call) -> bool:
     if call.kwargs.get("out") is not None or type(call.out) is not Array or call.kind == "opaque":
         return False
     if call.kind == "ufunc":
-        return call.function.nout == 1
+        return bool(call.function.nout == 1)
     if call.function is np.where:  # two copies, if nothing is converted
         return _by_copies(call)
     return call.kind == "reduce" or call.function in _WITH_OUT or call.function in _ALLOCATE or call.function in _COPIES
@@ -307,12 +307,16 @@ def _in_place(call: Call, out: Array, dying: list[Memory]) -> Memory | None:
     if call.kind != "ufunc" or call.function.signature is not None:
         return None
     for a in arrays(call.args):
-        if a.memory in dying and a.shape == out.shape and a.strides == out.strides and a.offset == 0:
-            if a.dtype.itemsize == out.dtype.itemsize and all(
+        fits = a.memory in dying and (a.shape, a.strides, a.offset) == (out.shape, out.strides, 0)
+        if (
+            fits
+            and a.dtype.itemsize == out.dtype.itemsize
+            and all(
                 b.memory is not a.memory or (b.strides == a.strides and b.offset == 0 and b.shape == a.shape)
                 for b in arrays(call.args)
-            ):
-                return a.memory
+            )
+        ):
+            return a.memory
     return None
 
 

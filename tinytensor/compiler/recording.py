@@ -42,6 +42,8 @@ _REDUCTIONS = {
 class Recording:
     """What one run of a function did, call by call."""
 
+    _number: Any  # of the next layer
+
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.memories: list[Memory] = []

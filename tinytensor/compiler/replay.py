@@ -249,7 +249,7 @@ class Replay:
     def _calls(self) -> Iterator[str]:
         quiet = False
         for line, call in self.code.body:
-            if call.quiet != quiet:
+            if call is not None and call.quiet != quiet:
                 quiet = call.quiet
                 yield "token = errors_set(IGNORED)" if quiet else "errors_reset(token)"
             yield line

@@ -78,9 +78,9 @@ def _functions(replay: Replay) -> Iterator[str]:
     for label, f in replay.code.functions.items():
         if not re.search(rf"(?<![\w.]){label}\(", used):  # methods of arrays have no name of their own
             continue
-        owner = getattr(f, "__self__", None)
+        owner: Any = getattr(f, "__self__", None)
         if isinstance(f, np.ufunc) or getattr(np, getattr(f, "__name__", ""), None) is f:
-            plain.append(f"{label} = np.{f.__name__}")
+            plain.append(f"{label} = np.{getattr(f, '__name__', label)}")
         elif isinstance(owner, np.ufunc):
             plain.append(f"{label} = np.{owner.__name__}.{f.__name__}")
         elif f in (bool, int, float):
@@ -127,7 +127,8 @@ def _stored(replay: Replay, a: Array) -> str:
 
 def _options(replay: Replay) -> Iterator[str]:
     """The dicts of Python numbers, as they are now."""
-    code, found = replay.code, {}
+    code = replay.code
+    found: dict[str, dict[str, Any]] = {}
     for n in replay.plan.numbers:
         if n.function is None and n.inputs[0] == "entry" and n in code.named:
             container, key = n.inputs[1], n.inputs[2]

@@ -18,7 +18,6 @@ from tinytensor.primitive import TensorBase
 
 if TYPE_CHECKING:
     from tinytensor.compiler.program import Array, Number
-    from tinytensor.compiler.trace import Trace
 
 __all__ = ["TracedArray", "TracedNumber", "Untraceable"]
 
@@ -38,7 +37,7 @@ class _Traced:
     """What stands for an array or a number: NumPy's functions go to the trace."""
 
     __slots__ = ()
-    trace: Trace
+    trace: Any  # a Trace
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if any(isinstance(x, TensorBase) for x in inputs):
@@ -56,7 +55,7 @@ class TracedArray(_Traced):
 
     __slots__ = ("__weakref__", "array", "trace", "value")
 
-    def __init__(self, trace: Trace, array: Array, value: Any) -> None:
+    def __init__(self, trace: Any, array: Array, value: Any) -> None:
         self.trace, self.array, self.value = trace, array, value
 
     @property  # type: ignore[misc]
@@ -216,7 +215,7 @@ for _name, _ufunc in {**_BINARY, "pow": np.power}.items():
     setattr(TracedArray, f"__{_name}__", _operator(_ufunc))
     setattr(TracedArray, f"__r{_name}__", _operator(_ufunc, reflected=True))
     setattr(TracedArray, f"__i{_name}__", _in_place(_ufunc))
-TracedArray.__pow__ = _power  # type: ignore[attr-defined]
+setattr(TracedArray, "__pow__", _power)  # noqa: B010
 for _name, _ufunc in {"lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "eq": np.equal,
                       "ne": np.not_equal}.items():  # fmt: skip
     setattr(TracedArray, f"__{_name}__", _operator(_ufunc))
@@ -235,7 +234,7 @@ class TracedNumber(_Traced):
 
     __slots__ = ("number", "trace")
 
-    def __init__(self, trace: Trace, number: Number) -> None:
+    def __init__(self, trace: Any, number: Number) -> None:
         self.trace, self.number = trace, number
 
     @property  # type: ignore[misc]

@@ -29,6 +29,8 @@ tracing = graph.tracing
 class Trace(Walking):
     """One open run: ``with Trace() as trace``, and then what it wrote down."""
 
+    native = False  # whether its plans are for a compiler
+
     # ------------------------------------------------------------------------------------------------------ open, close
 
     def __enter__(self) -> Trace:
@@ -46,7 +48,8 @@ class Trace(Walking):
             generator.bit_generator.state = state
         if error[0] is not None:
             self.forget()
-            for thing in (*self.arrays, *self.memories):  # in cycles with the calls
+            things: list[Any] = [*self.arrays, *self.memories]  # in cycles with the calls
+            for thing in things:
                 thing.let_go()
         for t, node in self.nodes.values():
             if t._node is not node:
@@ -59,8 +62,9 @@ class Trace(Walking):
 
     def forget(self) -> None:
         """Let go of the stand-ins, which hold the trace and the values of this run."""
-        for held in (self._lifted, self._known, self._born, self._undo, self.data, self.grads, self.cells):
-            held.clear()  # type: ignore[attr-defined]
+        held: list[Any] = [self._lifted, self._known, self._born, self._undo, self.data, self.grads, self.cells]
+        for each in held:
+            each.clear()
         for array in self.gradients.values():
             array.memory.let_go()
 

@@ -19,6 +19,7 @@ from tinytensor.batching.batch import Batched, Level, padded, use_rules
 from tinytensor.batching.places import RULES as PLACES
 from tinytensor.batching.places import Lane, getitem, rule, shifted
 from tinytensor.deferred import use_batching
+from tinytensor.graph import tracing
 from tinytensor.ops import contraction, shape
 from tinytensor.ops import reductions as red
 from tinytensor.primitive import Op, Signature, TensorBase
@@ -30,6 +31,8 @@ RULES = PLACES
 
 def batched(op: Signature, apply: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     """A primitive of arguments among which are batches, for the deepest level that occurs."""
+    if tracing() is not None and not any(True for _ in _batches(args)):
+        return NotImplemented  # it is the program that is written down that has no values
     lane = Lane(_deepest(args))
     if not isinstance(op, Op):  # a composite that asked for values
         given = {key: x for key, x in zip(op.params[1:], args[1:], strict=False) if x is not None and x is not False}

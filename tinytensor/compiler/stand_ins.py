@@ -74,7 +74,7 @@ class TracedArray(_Traced):
     flags = property(lambda self: self.value.flags)
     base = property(lambda self: self.trace.whole(self))
     T = property(lambda self: self.transpose())
-    mT = property(lambda self: self.swapaxes(-1, -2))
+    mT = property(lambda self: self.swapaxes(-1, -2))  # noqa: N815
     real = property(lambda self: self.trace.attribute(self, "real"))
     imag = property(lambda self: self.trace.attribute(self, "imag"))
 
@@ -301,10 +301,14 @@ def _arithmetic(function: Callable[..., Any], reflected: bool = False) -> Callab
     return method
 
 
+def _alone(function: Callable[..., Any]) -> Callable[[Any], Any]:
+    return lambda self: self.trace.arithmetic(function, (self,))
+
+
 for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow"):
     setattr(TracedNumber, f"__{_name}__", _arithmetic(getattr(operator, _name)))
     setattr(TracedNumber, f"__r{_name}__", _arithmetic(getattr(operator, _name), reflected=True))
 for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
     setattr(TracedNumber, f"__{_name}__", _arithmetic(getattr(operator, _name)))
 for _name in ("neg", "pos", "abs"):
-    setattr(TracedNumber, f"__{_name}__", lambda self, f=getattr(operator, _name): self.trace.arithmetic(f, (self,)))
+    setattr(TracedNumber, f"__{_name}__", _alone(getattr(operator, _name)))

@@ -13,7 +13,8 @@ import numpy as np
 from tinytensor.compiler.blocks import Blocks
 from tinytensor.compiler.kernels import CompiledKernel
 from tinytensor.compiler.native import Kernel
-from tinytensor.compiler.plan import _ALLOCATE, _COPIES, Plan, takes_out
+from tinytensor.compiler.outs import ALLOCATE, COPIES, takes_out
+from tinytensor.compiler.plan import Plan
 from tinytensor.compiler.program import Array, Call, Number, mapped
 
 __all__ = ["Code", "Handed", "Rooted"]
@@ -222,7 +223,7 @@ class Code:
             return f"{copy}({name}, {no}); {copy}({name}, {yes}, where={mask})"
         if f is np.full_like:
             return f"{name}[...] = {self.text(call.args[1])}"
-        if f in _COPIES:
+        if f in COPIES:
             return f"{self.function(np.copyto)}({name}, {self.text(call.args[0])}" + (
                 ", casting='unsafe')" if f is np.ndarray.astype else ")"
             )
@@ -279,4 +280,4 @@ class Code:
 
 
 Change = Callable[[Any], Any]
-del mapped, takes_out, _ALLOCATE
+del mapped, takes_out, ALLOCATE

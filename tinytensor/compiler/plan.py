@@ -14,18 +14,14 @@ import numpy as np
 
 from tinytensor.compiler.lending import Lending
 from tinytensor.compiler.native import Kernel
+from tinytensor.compiler.outs import ALLOCATE, COPIES, takes_out
 from tinytensor.compiler.products import by_dot
 from tinytensor.compiler.program import Array, Call, Memory, arrays, mapped, numbers
 from tinytensor.compiler.runs import Run, arranged, find_inside, joined, taken
 from tinytensor.compiler.scalars import prepared
 from tinytensor.compiler.trace import Trace
 
-__all__ = ["Plan", "takes_out"]
-
-#: Functions beside the ufuncs that can write their result into memory that is there.
-_WITH_OUT: frozenset[Any] = frozenset({np.concatenate, np.stack})
-_ALLOCATE: frozenset[Any] = frozenset({np.zeros, np.empty, np.zeros_like, np.empty_like, np.ones_like, np.full_like})
-_COPIES: frozenset[Any] = frozenset({np.ndarray.copy, np.ndarray.astype, np.copy})
+__all__ = ["Plan"]
 
 
 class Plan:
@@ -279,29 +275,6 @@ class Plan:
         return len(self.blocks) - 1
 
 
-def takes_out(call: Call) -> bool:
-    """Whether the result can be written into memory that is there."""
-    if call.kwargs.get("out") is not None or type(call.out) is not Array or call.kind == "opaque":
-        return False
-    if call.kind == "ufunc":
-        return bool(call.function.nout == 1)
-    if call.function is np.where:  # two copies, if nothing is converted
-        return _by_copies(call)
-    return call.kind == "reduce" or call.function in _WITH_OUT or call.function in _ALLOCATE or call.function in _COPIES
-
-
-def _by_copies(call: Call) -> bool:
-    """Whether ``np.where`` is one array copied over another."""
-    if len(call.args) != 3 or call.kwargs or type(call.args[0]) is not Array or call.args[0].dtype != bool:
-        return False
-    return all(_plain(x, call.out) for x in call.args[1:])
-
-
-def _plain(x: Any, out: Array) -> bool:
-    """Whether a value is copied into the result as it is."""
-    return x.dtype == out.dtype if type(x) is Array else type(x) in (int, float)
-
-
 def _in_place(call: Call, out: Array, dying: list[Memory]) -> Memory | None:
     """The memory of a dying input that an elementwise result can take the place of."""
     if call.kind != "ufunc" or call.function.signature is not None:
@@ -339,8 +312,8 @@ def _key(call: Call, versions: dict[Memory, int]) -> Any:
     if (
         call.kind in ("draw", "write", "opaque", "check")
         or call.writes
-        or call.function in _ALLOCATE
-        or call.function in _COPIES
+        or call.function in ALLOCATE
+        or call.function in COPIES
     ):
         return None
     try:

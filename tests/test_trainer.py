@@ -306,7 +306,16 @@ def test_callbacks_that_have_begun_end_whatever_the_others_raise():
         linear(callbacks=[Log("c", log, 1, ("step",))]).fit((X, Y))
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C as a terminal has it: a shell that runs the tests in the background lets it be ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_comes_between_steps_and_keeps_history_and_weights():
     """The signal arrives while the optimizer writes; the step is finished, counted, and can be gone on from."""
     changes = []

@@ -330,7 +330,7 @@ LARGE = {
 
 
 #: Functions of more than 50 lines of code: the loop of the walk, recorders, and a command's options, one line each.
-LONG = {"carry": 57, "train_command": 110, "train_table_command": 65, "_binary": 57, "_general": 54}
+LONG = {"carry": 60, "train_command": 110, "train_table_command": 65, "_binary": 57, "_general": 54}
 
 
 def lines_of_code(node: ast.AST, text: str) -> int:

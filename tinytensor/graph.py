@@ -320,9 +320,18 @@ def walk(
 
 
 def carry(
-    order: Sequence[Node], cotangent: Any, needed: set[Node] | None, create_graph: bool, retain_graph: bool, hooked: Any
+    order: Sequence[Node],
+    cotangent: Any,
+    needed: set[Node] | None,
+    create_graph: bool,
+    retain_graph: bool,
+    hooked: Any,
+    seen_as: Callable[[Op], Any] | None = None,
 ) -> dict[Node, Any]:
-    """The loop of :func:`walk`; for an order of one node, what that one sends to its parents."""
+    """The loop of :func:`walk`; for an order of one node, what that one sends to its parents.
+
+    ``seen_as``: what stands for an op, with rules of its own; a trace puts those there that may ask for values.
+    """
     grads: dict[Node, Any] = {order[0]: cotangent}
     kept: dict[Node, Any] = {}
     owned: set[Node] = set()
@@ -341,6 +350,7 @@ def carry(
         if op.part:
             _collect_part(grads, node, g)
             continue
+        op = op if seen_as is None else seen_as(op)
         if _writes:
             _check_overwritten(node, op)
         if create_graph:
@@ -352,8 +362,8 @@ def carry(
             into = None if op.into is None or create_graph or hasattr(g, "_inner") else op.into[k]
             old = grads.get(parent)
             if into is not None:
-                if parent not in owned or type(old) is not np.ndarray:
-                    old = np.zeros(parent.shape, parent.dtype) if old is None else np.array(old)
+                if parent not in owned or old.__class__ is not np.ndarray:
+                    old = _room(parent, g) if old is None else np.copy(old)
                     grads[parent] = old
                     owned.add(parent)
                 into(g, saved, old)
@@ -373,6 +383,13 @@ def carry(
         if not retain_graph:
             node.saved = None
     return grads | kept
+
+
+def _room(parent: Node, like: Any) -> Any:
+    """Zeros that rules add to, beside the cotangent that they get: in a traced program part of it."""
+    if type(like) is np.ndarray:
+        return np.zeros(parent.shape, parent.dtype)
+    return np.zeros_like(like, parent.dtype, shape=parent.shape, order="C")
 
 
 def settled(new: Any, parent: Node, op: Op, k: int, create_graph: bool) -> Any:

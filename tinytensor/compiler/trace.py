@@ -40,6 +40,7 @@ class Trace(Walking):
 
     def __exit__(self, *error: Any) -> None:
         self.closed = True
+        self._guards.clear()  # they hold the trace
         _tracer.reset(self._token)
         patch(-1)
         for whole, old in self._undo.values():
@@ -80,8 +81,7 @@ def _as_one_call(op: Any, apply: Callable[..., Any], args: tuple[Any, ...]) -> A
     if trace is None or any(hasattr(x, "_inner") for x in args):
         return NotImplemented
     if not isinstance(op, Op):
-        error = sys.exception() if sys.version_info >= (3, 11) else None
-        raise error if error is not None else Untraceable("tt.compile: this function asks for the value of an array")
+        raise sys.exc_info()[1] or Untraceable("tt.compile: this function asks for the value of an array")
     if not any(isinstance(x, TensorBase) for x in args):
         return trace.opaque(op.forward, args)
     if op.key not in _whole_ops:

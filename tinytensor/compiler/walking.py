@@ -2,101 +2,59 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from tinytensor import graph, hooks
+from tinytensor import graph
 from tinytensor.compiler.holders import Holders
 from tinytensor.compiler.stand_ins import Untraceable
-from tinytensor.graph import Node, joined, settled
 
 __all__ = ["Walking"]
 
 
 class Walking(Holders):
-    """:func:`tinytensor.graph.carry`, where a rule that asks for values is one call."""
+    """The walk's own loop, :func:`tinytensor.graph.carry`, where a rule that asks for values is one call."""
 
-    # -------------------------------------------------------------------------------------- the walk
+    def __init__(self) -> None:
+        super().__init__()
+        self._guards: dict[Any, _Guarded] = {}
 
     def carry(
         self, order: Any, cotangent: Any, needed: Any, create_graph: bool, retain_graph: bool, hooked: Any
     ) -> Any:
-        """The walk's loop, as :func:`tinytensor.graph.carry` makes it, where a rule that asks for values is one call."""
+        """What :func:`tinytensor.graph.carry` does, written down as the program's backward part."""
         before, self.part = self.part, "backward"
         try:
-            return self._carry(order, cotangent, needed, create_graph, retain_graph, hooked)
+            return graph.carry(order, cotangent, needed, create_graph, retain_graph, hooked, self._guarded)
         finally:
             self.part = before
 
-    def _carry(
-        self, order: Any, cotangent: Any, needed: Any, create_graph: bool, retain_graph: bool, hooked: Any
-    ) -> Any:
-        grads: dict[Node, Any] = {order[0]: cotangent}
-        kept: dict[Node, Any] = {}
-        owned: set[Node] = set()
-        for node in order:
-            g = grads.pop(node, None)
-            if g is None:
-                continue
-            if hooked and id(node) in hooked:
-                g = hooks.call(node, g)
-            if node.grad is not False:
-                kept[node] = g
-            op: Any = node.op
-            saved = node.saved
-            if saved is None:
-                raise graph._freed(op)
-            if op.part:
-                graph._collect_part(grads, node, g)
-                continue
-            if graph._writes:
-                graph._check_overwritten(node, op)
-            saved = op.relink(node) if create_graph else saved
-            joint = self._rule(op.joint, g, saved, 0) if op.joint is not None else None
-            for k, parent in enumerate(node.parents):
-                if parent is None or (needed is not None and parent not in needed):
-                    continue
-                into = None if op.into is None or create_graph or hasattr(g, "_inner") else op.into[k]
-                if into is not None:
-                    self._into(into, g, saved, parent, grads, owned)
-                    continue
-                new = joint[k] if joint is not None else self._rule(op.pulls[k], g, saved, k)
-                new = self.lift(new) if type(new) is np.ndarray else new
-                if new.shape != parent.shape or new.dtype != parent.dtype:
-                    new = settled(new, parent, op, k, create_graph)
-                old = grads.get(parent)
-                if old is None:
-                    grads[parent] = new
-                elif parent in owned:
-                    old += new
-                    grads[parent] = old
-                else:
-                    grads[parent] = joined(old, new)
-                    if not create_graph:
-                        owned.add(parent)
-            if not retain_graph:
-                node.saved = None
-        return grads | kept
+    def _guarded(self, op: Any) -> _Guarded:
+        if op not in self._guards:
+            self._guards[op] = _Guarded(op, self)
+        return self._guards[op]
 
-    def _rule(self, rule: Any, g: Any, saved: Any, k: int) -> Any:
+    def rule(self, rule: Any, g: Any, saved: Any, k: int) -> Any:
+        """What a rule returns."""
         at = self._mark()
         try:
-            return rule(g, saved, k)
+            made = rule(g, saved, k)
         except (Untraceable, ValueError) as error:
             _if_asked(error)
-        self._back(at)
-        return self.opaque(rule, (g, list(saved), k))
+            self._back(at)
+            made = self.opaque(rule, (g, list(saved), k))
+        if isinstance(made, (list, tuple)):
+            return [self._ours(x) for x in made]
+        return self._ours(made)
 
-    def _into(self, into: Any, g: Any, saved: Any, parent: Node, grads: Any, owned: set[Node]) -> None:
-        old = grads.get(parent)
-        if parent not in owned:
-            if old is None:
-                old = self.record("call", np.zeros, (parent.shape, parent.dtype), {})
-            else:
-                old = old.copy()
-            grads[parent] = old
-            owned.add(parent)
+    def _ours(self, made: Any) -> Any:
+        """An array that a rule made beside the program is a constant of it, which nobody adds to in place."""
+        return self.lift(made) if type(made) is np.ndarray else made
+
+    def into(self, into: Any, g: Any, saved: Any, old: Any) -> None:
+        """Let a rule add to a gradient."""
         at = self._mark()
         try:
             into(g, saved, old)
@@ -113,6 +71,19 @@ class Walking(Holders):
             for memory in call.writes:
                 memory.writes -= 1
         del self.calls[mark[0] :], self.decisions[mark[1] :]
+
+
+class _Guarded:
+    """An op as the walk of a traced program sees it."""
+
+    def __init__(self, op: Any, trace: Walking) -> None:
+        self.op = op
+        self.joint = None if op.joint is None else partial(trace.rule, op.joint)
+        self.pulls = op.pulls and type(op.pulls)([partial(trace.rule, pull) for pull in op.pulls])
+        self.into = op.into and [None if into is None else partial(trace.into, into) for into in op.into]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.op, name)
 
 
 def _if_asked(error: BaseException) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 import operator
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,9 +13,9 @@ import numpy as np
 from tinytensor.compiler.blocks import Blocks
 from tinytensor.compiler.kernels import CompiledKernel
 from tinytensor.compiler.native import Kernel
-from tinytensor.compiler.outs import ALLOCATE, COPIES, takes_out
+from tinytensor.compiler.outs import COPIES
 from tinytensor.compiler.plan import Plan
-from tinytensor.compiler.program import Array, Call, Number, mapped
+from tinytensor.compiler.program import Array, Call, Number
 
 __all__ = ["Code", "Handed", "Rooted"]
 
@@ -25,7 +25,6 @@ _SYMBOLS: dict[Any, str] = {
     operator.pow: "**", operator.lt: "<", operator.le: "<=", operator.gt: ">", operator.ge: ">=", operator.eq: "==",
     operator.ne: "!=",
 }  # fmt: skip
-_PARTS = {"forward": "forward", "backward": "backward", "update": "update"}
 
 
 class Handed(NamedTuple):
@@ -91,9 +90,8 @@ class Code:
             return str(x.name)
         if x.call is None:
             return {"state": "state", "constant": "constant", "argument": "argument"}.get(x.memory.kind, "a")
-        label = x.call.name().replace(".", "_")
         prefix = "d_" if x.call.part == "backward" else ""
-        return prefix + (label if label not in ("getitem", "reshape", "transpose") else f"{label}")
+        return f"{prefix}{x.call.name().replace('.', '_')}"
 
     def constant(self, value: Any, wanted: str = "constant") -> str:
         """The name of something that is the same in every call."""
@@ -191,10 +189,7 @@ class Code:
             return self._plain(call) if explicit is None else self._into(call, explicit)
         if type(out) is Array and out.memory in self.plan.static and call.kind != "view":
             return self._made(call, out)
-        results = self._targets(out)
-        if f is operator.getitem:
-            return f"{results} = {self.text(call.args[0])}[{self.index(call.args[1])}]"
-        return f"{results} = {self._plain(call)}"
+        return self.assignment(call)
 
     def _targets(self, out: Any) -> str:
         """What results are assigned to."""
@@ -202,8 +197,8 @@ class Code:
             return ", ".join(map(self._targets, out)) + "," * (len(out) == 1)
         return "_" if out is None else self.text(out)
 
-    def view_line(self, call: Call) -> str:
-        """A view as a line."""
+    def assignment(self, call: Call) -> str:
+        """A call whose results get names: a view, or memory that NumPy makes."""
         results = self._targets(call.out)
         if call.function is operator.getitem:
             return f"{results} = {self.text(call.args[0])}[{self.index(call.args[1])}]"
@@ -277,7 +272,3 @@ class Code:
                 yield f"{self.name(n)} = {texts[0]} {symbol} {texts[1]}"
             else:
                 yield f"{self.name(n)} = {self.function(n.function)}({', '.join(texts)})"
-
-
-Change = Callable[[Any], Any]
-del mapped, takes_out, ALLOCATE

@@ -218,7 +218,7 @@ def _signature(tree: Any, leaves: list[Any], seen: dict[int, int]) -> Any:
     if kind is float:
         leaves.append(tree)
         return float
-    if kind is tuple or kind is list:
+    if kind is tuple or kind is list or hasattr(kind, "_fields"):
         return (kind, *[_signature(x, leaves, seen) for x in tree])
     if isinstance(tree, TensorBase):
         data = tree._data
@@ -242,14 +242,19 @@ def _signature(tree: Any, leaves: list[Any], seen: dict[int, int]) -> Any:
 def _inputs(tree: Any) -> Iterator[Any]:
     """The arguments that are leaves of the signature, in its order."""
     kind = type(tree)
-    if kind is tuple or kind is list:
+    if kind is tuple or kind is list or hasattr(kind, "_fields"):
         for x in tree:
             yield from _inputs(x)
     elif kind is dict:
         for x in tree.values():
             yield from _inputs(x)
-    elif kind is np.ndarray or kind is float or isinstance(tree, (TensorBase, np.generic)):
+    elif _is_input(tree):
         yield tree
+
+
+def _is_input(x: Any) -> bool:
+    """Whether an argument is an input of the program; others are part of the signature."""
+    return type(x) is np.ndarray or type(x) is float or isinstance(x, (TensorBase, np.generic))
 
 
 class _Given:
@@ -273,11 +278,11 @@ class _Given:
             ]
         if kind is tuple or kind is list:
             return kind([self.tree(x, f"{name}_{k}") for k, x in enumerate(tree)])
+        if hasattr(kind, "_fields"):
+            return kind(*[self.tree(x, f"{name}_{k}") for k, x in zip(kind._fields, tree, strict=True)])
         if kind is dict:
             return {k: self.tree(v, f"{name}_{k}") for k, v in tree.items()}
-        if kind is np.ndarray or kind is float or isinstance(tree, (TensorBase, np.generic)):
-            return self._leaf(tree, name)
-        return tree
+        return self._leaf(tree, name) if _is_input(tree) else tree
 
     def _leaf(self, x: Any, name: str) -> Any:
         while name in self.names or not name.isidentifier():

@@ -79,15 +79,6 @@ class Conditions(Recording):
         """The plan holds while a list, or a dict, has the members that it has."""
         self.members[id(container)] = (container, [*(container.values() if type(container) is dict else container)])
 
-    def in_place(self, function: Any, targets: list[Any], args: Any) -> Any:
-        """A function of ours that writes into ``targets`` and returns a number, as one call."""
-        for t in targets:
-            self._writable(t)
-        out = self.opaque(function, (targets, *args))
-        call = self.calls.pop()
-        self._wrote(call, targets)
-        return out
-
     def step(self, optimizer: Any, closure: Any) -> Any:
         """``optimizer.step(closure)``."""
         return step(self, optimizer, closure)

@@ -20,7 +20,7 @@ class Lending:
     """Which gradients a plan lends, and where they lie: one array for each dtype.
 
     lent     (node, array) of the gradients, in the order of the array that they lie in
-    gathered results of ``np.concatenate`` that are pieces of that array: (array, first gradient in it)
+    gathered results of ``np.concatenate`` that are such an array
     places   memory -> (number of the array that it lies in, bytes from its start)
     sizes    bytes of these arrays
     """
@@ -56,12 +56,13 @@ class Lending:
             a in owned and a.memory not in self.places and a.dtype == out.dtype and a.memory.writes == 0 for a in parts
         ):  # fmt: skip
             return False
-        number, start = self._place(parts, owned)
-        self.places[out.memory] = (number, start)
+        self.places[out.memory] = (len(self.sizes), 0)
+        self._place(parts, owned)
         self.gathered.append(out)
         return True
 
-    def _place(self, parts: list[Array], owned: dict[Array, Any]) -> tuple[int, int]:
+    def _place(self, parts: list[Array], owned: dict[Array, Any]) -> None:
+        """One after the other in an array of their own."""
         number = len(self.sizes)
         self.sizes.append(sum(a.nbytes for a in parts))
         at = 0
@@ -69,4 +70,3 @@ class Lending:
             self.places[a.memory] = (number, at)
             self.lent.append((owned[a], a))
             at += a.nbytes
-        return number, 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor import graph
-from tinytensor.compiler.stand_ins import TracedArray, Untraceable
+from tinytensor.compiler.stand_ins import Untraceable
 from tinytensor.optim.work import directed, parts, whole
 
 if TYPE_CHECKING:
@@ -165,12 +165,3 @@ def _joined(trace: Any, common: Any, names: tuple[str, ...], members: list[Any])
         g = np.concatenate([g for _, _, g, _, _ in members[first:last]], axis=None)
         yield flat[a:b], g, t, *[buffer[a:b] for buffer in buffers]
         first = last
-
-
-def one_call(trace: Any, function: Callable[..., Any], targets: list[Any], *args: Any) -> Any:
-    """A function of ours that writes into ``targets`` and returns a number, as one call."""
-    if not all(type(t) is TracedArray for t in targets):
-        raise Untraceable(
-            f"tt.compile: {function.__name__} of arrays from outside; pass gradients of the traced program"
-        )
-    return trace.in_place(function, targets, args)

@@ -6,7 +6,6 @@ memory that is reused as soon as nobody looks at it any more.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -16,7 +15,7 @@ from tinytensor.compiler.lending import Lending
 from tinytensor.compiler.native import Kernel
 from tinytensor.compiler.outs import ALLOCATE, COPIES, takes_out
 from tinytensor.compiler.products import by_dot
-from tinytensor.compiler.program import Array, Call, Memory, arrays, mapped, numbers
+from tinytensor.compiler.program import Array, Call, Memory, arrays, mapped
 from tinytensor.compiler.runs import Run, arranged, find_inside, joined, taken
 from tinytensor.compiler.scalars import prepared
 from tinytensor.compiler.trace import Trace
@@ -101,57 +100,46 @@ class Plan:
 
     def _elide(self) -> int:
         """Copies of what nobody looks at afterwards: the copy is the thing itself."""
-        last: dict[Memory, int] = {}
-        count = dict.fromkeys((a.memory for a in self.kept()), 2)
-        for i, call in enumerate(self.calls):
-            for a in [*call.reads(), *call.results()]:
-                last[a.memory] = i
-        replaced: dict[Array, Array] = {}
-        calls: list[Call] = []
-        ours = {id(call) for call in self.calls}
-        for i, call in enumerate(self.calls):
-            if (
-                call.function in (np.ndarray.copy, np.copy)
-                and type(call.out) is Array
-                and (source := replaced.get(call.args[0], call.args[0])).memory.kind == "result"
-                and last[source.memory] == i
-                and source.memory not in count
-                and source.strides == call.out.strides
-                and source.offset == 0
-                and source.call is not None
-                and id(source.call) in ours
-                and source.call.kind not in ("view", "draw")
-                and call.out.offset == 0
-            ):
-                source.memory.writes += call.out.memory.writes
-                last[source.memory] = last[call.out.memory]
-                if call.out.memory in count:
-                    count[source.memory] = 2
-                for other in self.trace.arrays:
-                    if other.memory is call.out.memory and other is not call.out:
-                        other.memory = source.memory
-                for later in self.calls[i:]:
-                    later.writes = tuple([source.memory if m is call.out.memory else m for m in later.writes])
-                replaced[call.out] = source
-                source.name = call.out.name or source.name
-                continue
-            calls.append(call)
-        gone = len(self.calls) - len(calls)
-        self.calls = calls
+        last = {a.memory: i for i, call in enumerate(self.calls) for a in [*call.reads(), *call.results()]}
+        kept = {a.memory for a in self.kept()}
+        ours = set(self.calls)
+        same: dict[Array, Array] = {}
 
         def change(x: Any) -> Any:
-            while type(x) is Array and x in replaced:
-                x = replaced[x]
+            while type(x) is Array and x in same:
+                x = same[x]
             return x
 
+        calls: list[Call] = []
+        for i, call in enumerate(self.calls):
+            source = change(call.args[0]) if call.function in (np.ndarray.copy, np.copy) else None
+            if (
+                source is None
+                or source.call not in ours
+                or last[source.memory] != i
+                or source.memory in kept
+                or not _takes_place(call, source)
+            ):
+                calls.append(call)
+                continue
+            gone, stays = call.out.memory, source.memory
+            stays.writes += gone.writes
+            last[stays] = last[gone]
+            if gone in kept:
+                kept.add(stays)
+            for a in self.trace.arrays:
+                if a.memory is gone and a is not call.out:
+                    a.memory = stays
+            for later in self.calls[i:]:
+                later.writes = tuple([stays if m is gone else m for m in later.writes])
+            source.name = call.out.name or source.name
+            same[call.out] = source
+        elided = len(self.calls) - len(calls)
+        self.calls = calls
         for call in calls:
-            call.args, call.kwargs, call.out = (
-                mapped(call.args, change),
-                mapped(call.kwargs, change),
-                mapped(call.out, change),
-            )
+            call.args, call.kwargs, call.out = (mapped(x, change) for x in (call.args, call.kwargs, call.out))
         self._replace(change)
-        return gone
+        return elided
 
     def _replace(self, change: Callable[[Any], Any]) -> None:
         self.out = mapped(self.out, change)
@@ -167,25 +155,19 @@ class Plan:
         early: list[Call] = []
         late: list[Call] = []
         touched: set[Memory] = set()  # written, made or read by late calls
+        made: set[Memory] = set()  # or a view of it
         for call in self.calls:
             effect = any(m.kind != "result" for m in call.writes)
             written = {*call.writes, *(a.memory for a in call.results() if call.kind != "view")}
             reads = {a.memory for a in call.reads()}
-            if effect or (reads & self._late_made(late)) or (written & touched):
+            if effect or reads & made or written & touched:
                 late.append(call)
                 touched |= reads | written
+                made.update(call.writes, (a.memory for a in call.results()))
             else:
                 early.append(call)
         self.calls = early + late
         self.first_late = len(early)
-
-    def _late_made(self, late: list[Call]) -> set[Memory]:
-        found: set[Memory] = getattr(self, "_made_late", set())
-        for call in late[getattr(self, "_late_seen", 0) :]:
-            found.update(call.writes)
-            found.update(a.memory for a in call.results())
-        self._made_late, self._late_seen = found, len(late)
-        return found
 
     def _arrange(self) -> None:
         """Elementwise calls over large arrays, brought together; what is late stays late."""
@@ -275,6 +257,18 @@ class Plan:
         return len(self.blocks) - 1
 
 
+def _takes_place(copy: Call, source: Array) -> bool:
+    """Whether the array that is copied has memory of its own, and lies in it as the copy does."""
+    out = copy.out
+    return (
+        type(out) is Array
+        and source.memory.kind == "result"
+        and (source.strides, source.offset, out.offset) == (out.strides, 0, 0)
+        and source.call is not None
+        and source.call.kind not in ("view", "draw")
+    )
+
+
 def _in_place(call: Call, out: Array, dying: list[Memory]) -> Memory | None:
     """The memory of a dying input that an elementwise result can take the place of."""
     if call.kind != "ufunc" or call.function.signature is not None:
@@ -343,6 +337,3 @@ def _follow(gone: Array, stays: Array, replaced: dict[Array, Array], everything:
         for a in everything:
             if a.memory is gone.memory and a is not gone:
                 a.memory = stays.memory
-
-
-del operator, numbers

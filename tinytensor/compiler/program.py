@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Array", "Call", "Memory", "Number", "arrays", "mapped", "numbers"]
+__all__ = ["Array", "Call", "Memory", "Number", "arrays", "leaves", "mapped", "numbers"]
 
 
 class Memory:
@@ -124,24 +124,25 @@ def mapped(tree: Any, change: Callable[[Any], Any]) -> Any:
     return change(tree)
 
 
-def _leaves(tree: Any, kind: type) -> Iterator[Any]:
+def leaves(tree: Any, kind: type) -> Iterator[Any]:
+    """What is of a kind in a tree of arguments or results."""
     if isinstance(tree, kind):
         yield tree
     elif isinstance(tree, (list, tuple)):
         for x in tree:
-            yield from _leaves(x, kind)
+            yield from leaves(x, kind)
     elif type(tree) is dict:
         for x in tree.values():
-            yield from _leaves(x, kind)
+            yield from leaves(x, kind)
     elif type(tree) is slice:
-        yield from _leaves((tree.start, tree.stop, tree.step), kind)
+        yield from leaves((tree.start, tree.stop, tree.step), kind)
 
 
 def arrays(tree: Any) -> Iterator[Array]:
     """The arrays in a tree of arguments."""
-    return _leaves(tree, Array)
+    return leaves(tree, Array)
 
 
 def numbers(tree: Any) -> Iterator[Number]:
     """The numbers in a tree of arguments."""
-    return _leaves(tree, Number)
+    return leaves(tree, Number)

@@ -11,14 +11,14 @@ from tinytensor import graph
 from tinytensor.arrays import asarray
 from tinytensor.compiler.code import Code, Rooted
 from tinytensor.compiler.plan import Plan
-from tinytensor.compiler.program import Array, arrays
+from tinytensor.compiler.program import Array, arrays, leaves
 from tinytensor.compiler.replay import OTHER, STALE, Replay
 from tinytensor.compiler.trace import Trace
 from tinytensor.graph import Node, fresh
 from tinytensor.primitive import TensorBase, _parts
 from tinytensor.tape import Bare, _joined
 
-__all__ = ["Pulled", "attach", "rooted"]
+__all__ = ["Pulled", "attach"]
 
 
 class Pulled:
@@ -56,16 +56,7 @@ class Pulled:
         given = {a: f"kept_{k}" for k, a in enumerate(needed)}
         given.update({a: f"d_{k}" for k, a in enumerate(self.cotangents)})
         replay = Replay(f"{name}, derivatives", back, Code(back, list(given.values()), given), questions=False)
-        return Plan(trace, (out, tuple(rooted(out)), tuple(needed)), trace.calls[: self.split]), replay
-
-
-def rooted(out: Any) -> list[Any]:
-    """The results that have a graph."""
-    if isinstance(out, Rooted):
-        return [out]
-    if isinstance(out, (list, tuple)):
-        return [r for x in out for r in rooted(x)]
-    return [r for x in out.values() for r in rooted(x)] if isinstance(out, dict) else []
+        return Plan(trace, (out, tuple(leaves(out, Rooted)), tuple(needed)), trace.calls[: self.split]), replay
 
 
 class _Results(Bare):

@@ -15,7 +15,7 @@ from tinytensor.compiler.shaped import alike, shapes_depend
 from tinytensor.compiler.stand_ins import TracedArray, TracedNumber, Untraceable
 from tinytensor.graph import Node, owner
 
-__all__ = ["LEAKED", "Recording", "duplicate"]
+__all__ = ["LEAKED", "Recording", "duplicate", "written"]
 
 _tracer = graph._tracer
 
@@ -192,12 +192,13 @@ class Recording:
 
     def write(self, function: Any, args: Any, kwargs: dict[str, Any], targets: Iterable[Any]) -> None:
         """Call a function that writes into ``targets``, and write it down."""
-        written = [t if type(t) is TracedArray else self.lift(t) for t in targets]
-        for t in written:
+        into = [t if type(t) is TracedArray else self.lift(t) for t in targets]
+        for t in into:
             self._writable(t)
         call = self._call("write", function, args, kwargs)
         function(*mapped(args, _value), **mapped(kwargs, _value))
-        self._wrote(call, written)
+        written(call, into)
+        self.calls.append(call)
 
     def _writable(self, t: TracedArray) -> None:
         memory = t.array.memory
@@ -211,12 +212,6 @@ class Recording:
             if not t.value.flags.writeable:
                 raise ValueError("assignment destination is read-only")
             self._undo[memory.number] = (whole, whole.copy(order="K"))
-
-    def _wrote(self, call: Call, written: list[TracedArray]) -> None:
-        call.writes = tuple({t.array.memory: None for t in written})
-        for memory in call.writes:
-            memory.writes += 1
-        self.calls.append(call)
 
     # ----------------------------------------------------------------------------------------------- NumPy's functions
 
@@ -235,7 +230,8 @@ class Recording:
         out = tuple(targets) if len(targets) > 1 else targets[0]
         call = self._call(kind, function, inputs, {**kwargs, "out": out})
         function(*mapped(inputs, _value), **mapped({**kwargs, "out": out}, _value))
-        self._wrote(call, targets)
+        written(call, targets)
+        self.calls.append(call)
         call.out = mapped(out, self.symbol)
         return out
 
@@ -308,6 +304,13 @@ class Recording:
         if function not in _apart:
             _apart[function] = _Apart(function)
         return self.record(kind, _apart[function], args, {})
+
+
+def written(call: Call, targets: list[TracedArray]) -> None:
+    """Note that a call writes into these arrays."""
+    call.writes = tuple({t.array.memory: None for t in targets})
+    for memory in call.writes:
+        memory.writes += 1
 
 
 LEAKED = (

@@ -12,7 +12,7 @@ import numpy as np
 from tinytensor import creation, graph
 from tinytensor.compiler.code import Code, Rooted
 from tinytensor.compiler.plan import Plan
-from tinytensor.compiler.program import Array, Number, mapped, numbers
+from tinytensor.compiler.program import Array, Number, leaves, mapped, numbers
 from tinytensor.compiler.surroundings import Attributes
 from tinytensor.compiler.trace import layout, same
 from tinytensor.nn.module import assigned
@@ -24,10 +24,6 @@ __all__ = ["OTHER", "STALE", "Replay"]
 OTHER = type("Other", (), {})()
 #: What it returns if a tensor holds another array than the one that its memory was bound to.
 STALE = type("Stale", (), {})()
-
-
-def _has_graphs(out: Any) -> bool:
-    return len(out) == 3 and type(out[1]) is tuple and any(type(r) is Rooted for r in out[1])
 
 
 def _tensor(array: Any) -> Any:
@@ -51,8 +47,7 @@ class Replay:
             [*self._questions(), *self._numbers()] if questions else [*code.number_lines(self.wanted(decisions=False))]
         )
         lines = [*asked, *self._guarded(), *(self._effects() if plan.effects else ())]
-        graphs = dict.fromkeys(r for r in plan.out[1]) if type(plan.out) is tuple and _has_graphs(plan.out) else ()
-        lines += [f"{code.text(r)} = tensor({code.text(r.array)})" for r in graphs]
+        lines += [f"{code.text(r)} = tensor({code.text(r.array)})" for r in dict.fromkeys(leaves(plan.out, Rooted))]
         lines.append(f"return {code.text(plan.out)}")
         loops = "".join(blocks.definition() for blocks in code.blocks.values())
         self.text = (

@@ -17,29 +17,33 @@ def prepared(trace: Trace, calls: list[Call]) -> list[Call]:
     """The calls with numbers in the dtype that NumPy would give them: constants once, others once in each replay."""
     known: dict[Any, Array] = {}
     found: list[Call] = []
+
+    def constant(value: Any) -> Array:
+        key = value.tobytes(), value.dtype
+        if key not in known:
+            known[key] = _array(trace, value, "constant")
+        return known[key]
+
+    def number(x: Number, dtype: Any, beside: Call) -> Array:
+        if (x, dtype) not in known:
+            made = known[x, dtype] = _array(trace, np.array(x.value, dtype), "result")
+            fill = made.call = Call(-1, "call", np.full_like, (None, x), {})
+            fill.out, fill.part, fill.quiet, made.name = made, beside.part, beside.quiet, x.name
+            found.append(fill)
+        return known[x, dtype]
+
+    def argument(x: Any, dtype: Any, call: Call) -> Any:
+        if type(x) in (int, float) and _fits(x, dtype):
+            return constant(np.array(x, dtype))
+        if type(x) is Number and type(x.value) is float:
+            return number(x, dtype, call)
+        if type(x) is Array and _repeats(x, call):
+            return constant(np.array(np.ndarray((), x.dtype, x.memory.whole, x.offset)))
+        return x
+
     for call in calls:
-        dtype = _loop(call)
-        if dtype is not None:
-            args = []
-            for x in call.args:
-                if type(x) in (int, float) and _fits(x, dtype):
-                    key = (repr(x), type(x), dtype)
-                    if key not in known:
-                        known[key] = _array(trace, np.array(x, dtype), "constant")
-                    x = known[key]
-                elif type(x) is Number and type(x.value) is float:
-                    if (x, dtype) not in known:
-                        made = known[x, dtype] = _array(trace, np.array(x.value, dtype), "result")
-                        fill = Call(-1, "call", np.full_like, (None, x), {})
-                        fill.out, made.call, fill.part, fill.quiet = made, fill, call.part, call.quiet
-                        made.name = x.name
-                        found.append(fill)
-                    x = known[x, dtype]
-                elif type(x) is Array and _repeats(x, call):
-                    value = np.array(np.ndarray((), x.dtype, x.memory.whole, x.offset))
-                    x = known.setdefault((repr(value), type(x), dtype), _array(trace, value, "constant"))
-                args.append(x)
-            call.args = tuple(args)
+        if (dtype := _loop(call)) is not None:
+            call.args = tuple([argument(x, dtype, call) for x in call.args])
         found.append(call)
     return found
 

@@ -224,7 +224,7 @@ def _views(replay: Replay) -> Iterator[str]:
             if not made:
                 yield "# Views of it."
                 made = True
-            yield code.view_line(call)
+            yield code.assignment(call)
 
 
 def _layouts(replay: Replay) -> Iterator[str]:

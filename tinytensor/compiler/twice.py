@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.compiler.program import Array, Call, Number, arrays
+from tinytensor.compiler.program import Array, Call, Number
 from tinytensor.compiler.stand_ins import Untraceable
 from tinytensor.compiler.trace import Trace
 
@@ -66,6 +66,3 @@ def _changed(what: str, call: Call | None = None) -> Untraceable:
         "call (time, NumPy's own random numbers, a counter in Python) and would be frozen; pass it as an argument, keep it in "
         "a tensor, or draw with tt.rng()."
     )
-
-
-del arrays

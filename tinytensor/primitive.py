@@ -368,7 +368,7 @@ def _parts(outs: Any, whole: Node) -> Any:
     """The outputs of an op with several: each a tensor whose node points at the op's."""
     made = []
     for i, out in enumerate(outs):
-        node = _new(Node)
+        node = Node()
         node.seq, node.op, node.parents, node.saved = fresh(), PART, (whole,), (i,)
         node.shape, node.dtype, node.grad = out.shape, out.dtype, False
         made.append(wrap(out, node))
@@ -415,7 +415,7 @@ def _unary(op: Op) -> Callable[..., Any]:
         if parent is None or not recording():
             t._node = None
             return t
-        t._node = node = _new(Node)
+        t._node = node = Node()
         node.seq = fresh()
         node.op = op
         node.parents = (parent,)
@@ -432,17 +432,19 @@ def _binary(op: Op) -> Callable[..., Any]:
     forward, bare, shapes = op.forward, op.element is None, op.shapes
     views = not isinstance(forward, np.ufunc)
 
-    def masks(kept: tuple[int, ...]) -> int:
-        return (0 in kept) + 2 * (1 in kept) + 4 * (2 in kept)
-
-    keep_for_x, keep_for_y = masks(op.keep((True, False))), masks(op.keep((False, True)))
-    keep_for_both = keep_for_x | keep_for_y
+    keep_for_x, keep_for_y = op.keep((True, False)), op.keep((False, True))
+    x_kept, y_kept, out_kept = (k in keep_for_x or k in keep_for_y for k in range(3))
 
     def apply(x: Any, y: Any) -> Any:
         a: Any
         b: Any
         try:
-            if isinstance(x, TensorBase):
+            if x.__class__ is _Tensor and y.__class__ is _Tensor:
+                a = x._data
+                b = y._data
+                p = x._node
+                q = y._node
+            elif isinstance(x, TensorBase):
                 a, p = x._data, x._node
                 if isinstance(y, TensorBase):
                     b, q = y._data, y._node
@@ -464,23 +466,18 @@ def _binary(op: Op) -> Callable[..., Any]:
             out = _seen(out, x, y)
         t = _new(_Tensor)
         t._data = out
-        if p is None:
-            if q is None:
-                t._node = None
-                return t
-            keep = keep_for_y
-        elif q is None:
-            keep = keep_for_x
-        else:
-            keep = keep_for_both
-        if not recording():
+        if (p is None and q is None) or not recording():
             t._node = None
             return t
-        t._node = node = _new(Node)
+        t._node = node = Node()
         node.seq = fresh()
         node.op = op
         node.parents = (p, q)
-        node.saved = (a if keep & 1 else None, b if keep & 2 else None, out if keep & 4 else None)
+        if p is not None and q is not None:
+            node.saved = (a if x_kept else None, b if y_kept else None, out if out_kept else None)
+        else:
+            kept = keep_for_x if q is None else keep_for_y
+            node.saved = (a if 0 in kept else None, b if 1 in kept else None, out if 2 in kept else None)
         if shapes:
             node.saved += tuple([getattr((a, b)[i], kind) for i, kind in shapes])
         node.shape = out.shape
@@ -532,7 +529,7 @@ def _one(op: Op) -> Callable[..., Any]:
             saved[at] = options[at - 1]
         for at, (_, kind) in enumerate(shapes, out_at + 1):
             saved[at] = a.shape if kind == "shape" else a.dtype
-        t._node = node = _new(Node)
+        t._node = node = Node()
         node.seq = fresh()
         node.op = op
         node.parents = (parent,)
@@ -644,7 +641,7 @@ def _constant(op: Op, at: int, option: TensorBase) -> Any:
 
 
 def _node(op: Op, parents: tuple[Node | None, ...], saved: Any) -> Node:
-    node = _new(Node)
+    node = Node()
     node.seq, node.op, node.parents, node.saved, node.grad = fresh(), op, parents, saved, False
     return node
 

@@ -10,7 +10,7 @@ import math
 import operator
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -478,44 +478,34 @@ class Tensor(Methods):
 
     # -------------------------------------------------------------------------------------------------- arithmetic
 
-    def __add__(self, other: Operand) -> Tensor:
-        return el.add(self, other)
+    __add__: ClassVar[Callable[[Any, Operand], Tensor]] = el.add
+    __sub__: ClassVar[Callable[[Any, Operand], Tensor]] = el.subtract
+    __mul__: ClassVar[Callable[[Any, Operand], Tensor]] = el.multiply
+    __truediv__: ClassVar[Callable[[Any, Operand], Tensor]] = el.divide
+    __floordiv__: ClassVar[Callable[[Any, Operand], Tensor]] = el.floor_divide
+    __mod__: ClassVar[Callable[[Any, Operand], Tensor]] = el.remainder
+    __divmod__ = el.divmod
+    __neg__ = el.negative
+    __pos__ = el.positive
+    __abs__ = pieces.abs
 
     def __radd__(self, other: Operand) -> Tensor:
         return el.add(other, self)
 
-    def __sub__(self, other: Operand) -> Tensor:
-        return el.subtract(self, other)
-
     def __rsub__(self, other: Operand) -> Tensor:
         return el.subtract(other, self)
-
-    def __mul__(self, other: Operand) -> Tensor:
-        return el.multiply(self, other)
 
     def __rmul__(self, other: Operand) -> Tensor:
         return el.multiply(other, self)
 
-    def __truediv__(self, other: Operand) -> Tensor:
-        return el.divide(self, other)
-
     def __rtruediv__(self, other: Operand) -> Tensor:
         return el.divide(other, self)
-
-    def __floordiv__(self, other: Operand) -> Tensor:
-        return el.floor_divide(self, other)
 
     def __rfloordiv__(self, other: Operand) -> Tensor:
         return el.floor_divide(other, self)
 
-    def __mod__(self, other: Operand) -> Tensor:
-        return el.remainder(self, other)
-
     def __rmod__(self, other: Operand) -> Tensor:
         return el.remainder(other, self)
-
-    def __divmod__(self, other: Operand) -> tuple[Tensor, Tensor]:
-        return el.divmod(self, other)
 
     def __rdivmod__(self, other: Operand) -> tuple[Tensor, Tensor]:
         return el.divmod(other, self)
@@ -542,15 +532,6 @@ class Tensor(Methods):
 
     def __rmatmul__(self, other: Operand) -> Tensor:
         return linalg.matmul(other, self)
-
-    def __neg__(self) -> Tensor:
-        return el.negative(self)
-
-    def __pos__(self) -> Tensor:
-        return el.positive(self)
-
-    def __abs__(self) -> Tensor:
-        return pieces.abs(self)
 
     # In place. Unrecorded, the array is written into; recorded, the name is bound to a new result.
 

@@ -322,6 +322,19 @@ def test_what_would_be_lost_on_an_argument_is_refused() -> None:
 Pair = namedtuple("Pair", "a b")
 
 
+def test_a_named_tuple_is_an_argument_as_a_tuple_is() -> None:
+    def f(pair: Any) -> Any:
+        return Pair(pair.a * 2, pair.b + pair.a)
+
+    compiled, w = tt.compile(f), tt.tensor(np.ones(2), requires_grad=True)
+    for k in range(3):
+        out = compiled(Pair(w, np.full(2, float(k))))
+        assert type(out) is Pair and (out.b.data == k + 1).all()
+        w.grad = None
+        out.b.sum().backward()
+        assert (w.grad == 1).all()
+
+
 @dataclass
 class Point:
     """Not a container of arrays that NumPy or we know."""

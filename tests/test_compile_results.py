@@ -226,3 +226,57 @@ def test_a_module_is_a_program_of_its_own(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == f"{[float(run(x, y).item()).hex() for _ in range(5)]} False"
     assert len(losses) == 6
+
+
+# ------------------------------------------------------------------------------------------------------------ constants
+
+
+@pytest.mark.parametrize("make", [
+    lambda x: np.ones(3),
+    lambda x: tt.tensor(np.ones(3)),
+    lambda x: tt.tensor(np.arange(3.0)) * 2 + 1,
+    lambda x: (tt.tensor(np.arange(6.0)) * 2)[::2],
+    lambda x: [np.exp(tt.full((2, 2), 2.0)), x * 2][0],
+])  # fmt: skip
+def test_a_constant_that_is_handed_out_is_new_in_each_call(make: Any) -> None:
+    compiled, x = tt.compile(make), np.ones(3)
+    expected = tt.tensor(make(x)).data
+    for _ in range(3):
+        out = compiled(x)
+        array = out.data if isinstance(out, tt.Tensor) else out
+        assert equal(array, expected)
+        array[...] = 7
+
+
+def test_a_gradient_that_is_a_constant_is_new_in_each_call() -> None:
+    p = tt.tensor(np.zeros(3), requires_grad=True)
+
+    def step(x: Any) -> Any:
+        p.grad = None
+        loss = (p * np.arange(3.0)).sum() + x.sum()
+        loss.backward()
+        return loss
+
+    compiled = tt.compile(step)
+    for _ in range(4):
+        compiled(np.ones(2))
+        assert equal(p.grad, np.arange(3.0))
+        p.grad *= 0.5
+
+
+def test_an_array_from_outside_is_handed_out_itself() -> None:
+    outer = np.arange(3.0)
+    compiled = tt.compile(lambda x: (outer, x + 1))
+    assert all(compiled(np.ones(3))[0] is outer for _ in range(3))
+
+
+def test_what_follows_from_constants_is_computed_once() -> None:
+    compiled = tt.compile(lambda x: x + np.exp(tt.tensor(np.arange(3.0)) * 0.5).sum(0, keepdims=True))
+    x = np.ones(3)
+    assert equal(compiled(x).data, compiled.function(x).data)
+    assert "constant      3, computed when the plan was made" in compiled.explain()
+    with pytest.warns(RuntimeWarning, match="divide by zero"):  # as often as without compiling
+        warns = tt.compile(lambda x: x + np.log(tt.tensor(np.zeros(3))))
+        warns(x)
+    with pytest.warns(RuntimeWarning, match="divide by zero"):
+        warns(x)

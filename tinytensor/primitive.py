@@ -466,18 +466,19 @@ def _binary(op: Op) -> Callable[..., Any]:
             out = _seen(out, x, y)
         t = _new(_Tensor)
         t._data = out
-        if (p is None and q is None) or not recording():
+        if p is not None and q is not None and recording():
+            saved: Any = (a if x_kept else None, b if y_kept else None, out if out_kept else None)
+        elif (p is None and q is None) or not recording():
             t._node = None
             return t
+        else:
+            kept = keep_for_x if q is None else keep_for_y
+            saved = (a if 0 in kept else None, b if 1 in kept else None, out if 2 in kept else None)
         t._node = node = Node()
         node.seq = fresh()
         node.op = op
         node.parents = (p, q)
-        if p is not None and q is not None:
-            node.saved = (a if x_kept else None, b if y_kept else None, out if out_kept else None)
-        else:
-            kept = keep_for_x if q is None else keep_for_y
-            node.saved = (a if 0 in kept else None, b if 1 in kept else None, out if 2 in kept else None)
+        node.saved = saved
         if shapes:
             node.saved += tuple([getattr((a, b)[i], kind) for i, kind in shapes])
         node.shape = out.shape

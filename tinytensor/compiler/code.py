@@ -228,7 +228,8 @@ class Code:
         others = {k: v for k, v in call.kwargs.items() if k != "out"}
         if call.function in (np.concatenate, np.stack):
             others.pop("dtype", None)  # it is the array's own, and NumPy takes one of them
-        if call.kind == "ufunc" and not others and call.function not in _KEYWORD_OUT and type(out) is Array:
+        by_place = call.kind == "ufunc" and call.function not in _KEYWORD_OUT
+        if (by_place or call.function is np.dot) and not others and type(out) is Array:
             return f"{self.function(call.function)}({', '.join(map(self.text, (*call.args, out)))})"
         if call.kind == "reduce" and len(call.args) == 1 and set(others) <= {"axis", "keepdims"} and type(out) is Array:
             axis, keepdims = others.get("axis", 0), others.get("keepdims", False)

@@ -22,6 +22,8 @@ def takes_out(call: Call) -> bool:
         return False
     if call.kind == "ufunc":
         return bool(call.function.nout == 1)
+    if call.function is np.dot:
+        return not call.out.scalar
     if call.function is np.where:  # two copies, if nothing is converted
         return _by_copies(call)
     return call.kind == "reduce" or call.function in _WITH_OUT or call.function in ALLOCATE or call.function in COPIES

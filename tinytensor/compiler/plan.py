@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from tinytensor.compiler.folding import folded
 from tinytensor.compiler.lending import Lending
 from tinytensor.compiler.native import Kernel
 from tinytensor.compiler.outs import ALLOCATE, COPIES, takes_out
 from tinytensor.compiler.products import by_dot
-from tinytensor.compiler.program import Array, Call, Memory, arrays, mapped
+from tinytensor.compiler.program import Array, Call, Memory, added, arrays, mapped
 from tinytensor.compiler.runs import Run, arranged, find_inside, joined, taken
 from tinytensor.compiler.scalars import prepared
 from tinytensor.compiler.trace import Trace
@@ -39,9 +40,12 @@ class Plan:
         self.last = list(trace.last) if effects else []
         self.dynamic = {a.memory for t, _, a in trace.states.values() if id(t) in trace.data}
         self.dynamic |= {a.memory for a in trace.gradients.values()}
+        self.calls = folded(self.calls)
+        self.folded = self.traced - len(self.calls)
+        self._copy_constants()
         self.merged = self._merge()
         self.elided = self._elide()
-        self._drop()
+        self.unneeded = self._drop()
         self.calls = prepared(trace, self.calls)
         self._order()
         self._arrange()
@@ -60,7 +64,7 @@ class Plan:
         for _, value in [*self.grads, *self.rebound, *[(key, value) for _, key, value in self.cells], *self.last]:
             yield from arrays(value)
 
-    def _drop(self) -> None:
+    def _drop(self) -> int:
         """Dead code: a call is needed if it draws, writes what outlives the call, or makes or writes what a needed one reads."""
         live = {a.memory for a in self.kept()}
         needed = []
@@ -69,7 +73,22 @@ class Plan:
             if effect or any(m in live for m in call.writes) or any(a.memory in live for a in call.results()):
                 needed.append(call)
                 live.update(a.memory for a in call.reads())
+        gone = len(self.calls) - len(needed)
         self.calls = needed[::-1]
+        return gone
+
+    def _copy_constants(self) -> None:
+        """Constants that the function makes itself are handed out as copies: who gets one may write into it."""
+        copies: dict[Array, Array] = {}
+        for a in self.kept():
+            if a.memory.kind == "constant" and a.memory.fresh and a not in copies:
+                order: Any = "C" if a.value is None else "K"
+                like = np.empty(a.shape, a.dtype) if a.value is None else a.value
+                made = copies[a] = added(self.trace, np.empty_like(like, order=order), "result")
+                call = made.call = Call(-1, "call", np.ndarray.copy, (a, order), {})
+                call.out, made.name = made, a.name
+                self.calls.append(call)
+        self._replace(lambda x: copies.get(x, x) if type(x) is Array else x)
 
     def _merge(self) -> int:
         """Common subexpressions: the same function of the same arrays, none of which was written into in between."""

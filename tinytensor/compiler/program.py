@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Array", "Call", "Memory", "Number", "arrays", "leaves", "mapped", "numbers"]
+__all__ = ["Array", "Call", "Memory", "Number", "added", "arrays", "leaves", "mapped", "numbers"]
 
 
 class Memory:
@@ -17,14 +17,14 @@ class Memory:
     kind     "argument", "state" (a tensor's or an optimizer's array), "constant" (any other array), "result"
     whole    the array that owns it, as the trace saw it
     writes   the calls that write into it after it was made
+    fresh    of a constant: whether the function makes it anew in each call, and may hand it out
     """
 
-    __slots__ = ("kind", "number", "source", "whole", "writes")
+    __slots__ = ("fresh", "kind", "number", "whole", "writes")
 
     def __init__(self, kind: str, number: int, whole: Any) -> None:
         self.kind, self.number, self.whole = kind, number, whole
-        self.source: Any = None
-        self.writes = 0
+        self.writes, self.fresh = 0, False
 
     def let_go(self) -> None:
         """Forget the array."""
@@ -108,6 +108,17 @@ class Call:
 
     def __repr__(self) -> str:
         return f"{self.out} = {self.name()}{self.args}{self.kwargs or ''}"
+
+
+def added(trace: Any, value: Any, kind: str) -> Array:
+    """An array that the trace did not see, in memory of its own."""
+    memory = Memory(kind, len(trace.memories), value)
+    trace.memories.append(memory)
+    array = Array(len(trace.arrays), memory, value, None, 0)
+    if kind == "result":
+        array.let_go()
+    trace.arrays.append(array)
+    return array
 
 
 def mapped(tree: Any, change: Callable[[Any], Any]) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.compiler.program import Array, Call, Memory, Number
+from tinytensor.compiler.program import Array, Call, Number, added
 from tinytensor.compiler.trace import Trace
 
 __all__ = ["prepared"]
@@ -21,12 +21,12 @@ def prepared(trace: Trace, calls: list[Call]) -> list[Call]:
     def constant(value: Any) -> Array:
         key = value.tobytes(), value.dtype
         if key not in known:
-            known[key] = _array(trace, value, "constant")
+            known[key] = added(trace, value, "constant")
         return known[key]
 
     def number(x: Number, dtype: Any, beside: Call) -> Array:
         if (x, dtype) not in known:
-            made = known[x, dtype] = _array(trace, np.array(x.value, dtype), "result")
+            made = known[x, dtype] = added(trace, np.array(x.value, dtype), "result")
             fill = made.call = Call(-1, "call", np.full_like, (None, x), {})
             fill.out, fill.part, fill.quiet, made.name = made, beside.part, beside.quiet, x.name
             found.append(fill)
@@ -78,13 +78,3 @@ def _fits(x: Any, dtype: Any) -> bool:
     if type(x) is int:
         return abs(x) < 2**24
     return math.isnan(x) or math.isinf(x) or abs(x) <= float(np.finfo(dtype).max)
-
-
-def _array(trace: Trace, value: Any, kind: str) -> Array:
-    memory = Memory(kind, len(trace.memories), value)
-    trace.memories.append(memory)
-    array = Array(len(trace.arrays), memory, value, None, 0)
-    if kind == "result":
-        array.value = None
-    trace.arrays.append(array)
-    return array

@@ -323,7 +323,8 @@ def explain(name: str, replay: Replay, plans: int) -> str:
     lines = [
         f"{name}: {plans} plan{'s' * (plans != 1)}; this one, the latest, for ({', '.join(_arguments(replay))})",
         f"  traced        {plan.traced} calls of NumPy",
-        f"  not needed    {plan.traced - plan.merged - plan.elided - len(plan.calls)}",
+        f"  constant      {plan.folded}, computed when the plan was made",
+        f"  not needed    {plan.unneeded}",
         f"  merged        {plan.merged} that computed what another one had computed",
         f"  copies saved  {plan.elided}",
         f"  views         {len(views)}, made once",

@@ -175,7 +175,7 @@ def quantile_loss(
 
 @primitive(
     broadcasts=True,
-    x=lambda g, out, y: np.negative(g) * y * (out > 0),  # labels are finite; predictions may not be
+    x=lambda g, out, y: np.negative(g) * y * np.sign(out),  # labels are finite; predictions may not be
     y=lambda g, out, x: np.where(out > 0, -(g * x), 0),
 )
 def _margin(x: Any, y: Any, margin: float) -> Any:

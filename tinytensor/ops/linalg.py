@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,27 +56,46 @@ def matmul(x: Operand, y: Operand) -> Tensor:
     return np.matmul(x, y)
 
 
+def product(x: Any, y: Any) -> Any:
+    """x y of matrices. NumPy's ``dot`` asks less than its ``matmul``, and takes BLAS for a column times a row, too."""
+    if x.__class__ is np.ndarray and y.__class__ is np.ndarray:
+        return np.dot(x, y)
+    return np.matmul(x, y)  # of tensors, in second derivatives, or of a batch of them
+
+
+#: Rows of ones that are kept: a megabyte of them.
+_KEPT = 4096
+
+
+@lru_cache(maxsize=64)
+def _kept_ones(n: int, dtype: Any) -> Any:
+    made = np.ones(n, dtype)
+    made.flags.writeable = False
+    return made
+
+
 def _bias_rule(g: Any, bias_shape: Any) -> Any:
-    """Σ g over the samples; of many as a product with ones, which BLAS takes in half the time of a reduction, or less."""
+    """Σ g over the samples as a product with ones, which BLAS takes in half the time of a reduction, or less."""
     if (
-        g.size < 512
-        or g.ndim < 2
+        g.ndim < 2
         or bias_shape != g.shape[-1:]
-        or g.shape[-1] == 1
         or g.dtype.char not in "fd"
         or 0 in g.strides
+        or (g.shape[-1] == 1 and g.size > _KEPT)  # one after the other, NumPy sums in pairs, which is more exact
     ):
         return g  # the walk sums it
     rows = _rows(g)
-    return np.matmul(np.ones(rows.shape[0], g.dtype), rows)
+    n = rows.shape[0]
+    return product(_kept_ones(n, g.dtype) if n <= _KEPT else np.ones(n, g.dtype), rows)
 
 
-@primitive(
-    broadcasts=True,
-    x=lambda g, weight: np.matmul(g, weight) if weight.shape[0] != 1 else g * weight,
-    weight=lambda g, x: np.matmul(_rows(g).T, _rows(x)),
-    bias=_bias_rule,
-)
+def _linear_x(g: Any, weight: Any) -> Any:
+    if g.ndim < 3 or not g.size:
+        return product(g, weight)
+    return product(_rows(g), weight).reshape((*g.shape[:-1], weight.shape[1]))
+
+
+@primitive(broadcasts=True, x=_linear_x, weight=lambda g, x: product(_rows(g).T, _rows(x)), bias=_bias_rule)
 def linear(x: Operand, weight: Operand, bias: Operand | None = None) -> Tensor:
     """x Wᵀ + b in one node.   ∂/∂x = g W, ∂/∂W = gᵀ x, ∂/∂b = Σ g   (``torch.nn.functional.linear``)
 
@@ -89,9 +109,9 @@ def linear(x: Operand, weight: Operand, bias: Operand | None = None) -> Tensor:
     if a.ndim == 0 or w.ndim != 2 or a.shape[-1] != w.shape[1]:
         raise ValueError(f"linear: expected x (..., in) and weight (out, in), got {a.shape} and {w.shape}")
     if a.ndim > 2 and a.size:
-        out = np.matmul(a.reshape(-1, a.shape[-1]), w.T).reshape(*a.shape[:-1], w.shape[0])
+        out = product(a.reshape(-1, a.shape[-1]), w.T).reshape(*a.shape[:-1], w.shape[0])
     else:
-        out = np.matmul(a, w.T)
+        out = product(a, w.T) if a.ndim < 3 else np.matmul(a, w.T)
     if bias is None:
         return out
     b = asarray(bias)

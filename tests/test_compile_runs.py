@@ -252,7 +252,7 @@ def test_an_error_in_another_thread_is_raised_when_all_are_done():
                 threading.Event().wait(0.01)
 
     with pytest.raises(ValueError, match="in a thread"):
-        threads.Divided(work, range(0, 40, 4), [], 2)()
+        threads.Divided(work, range(0, 40, 4), [], 2, threads.Scratch())()
     assert True in where
 
 

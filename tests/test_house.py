@@ -47,7 +47,7 @@ def run(code: str) -> str:
 #: From the bottom up. A module imports only from layers below its own, or from its own package inside the layer.
 LAYERS = [
     ["tinytensor.scalar"],
-    ["tinytensor.hooks"],
+    ["tinytensor.hooks", "tinytensor.keeping"],
     ["tinytensor.graph"],
     ["tinytensor.stepping"],
     ["tinytensor.sharing"],
@@ -111,7 +111,7 @@ OPTIONAL = {
     "rich",
     "hypothesis",
 }
-SLOW = {"difflib", "importlib", "json", "pathlib", "shutil", "subprocess", "tempfile", "dataclasses"}
+SLOW = {"ctypes", "difflib", "importlib", "json", "pathlib", "shutil", "subprocess", "tempfile", "dataclasses"}
 
 
 def layer_of(module: str) -> int:

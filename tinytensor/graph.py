@@ -19,6 +19,7 @@ import numpy as np
 
 from tinytensor import hooks
 from tinytensor.hooks import hooked
+from tinytensor.keeping import at_first
 from tinytensor.scalar import _last, _shallow, _Switch
 
 if TYPE_CHECKING:
@@ -307,6 +308,9 @@ def walk(
     place. With ``create_graph`` the saved arrays are handed to the rules as tensors, so that the rules, which are
     plain NumPy, record the gradient's own graph. ``needed`` limits the work to these nodes.
     """
+    for first in at_first:
+        at_first.clear()
+        first()
     guard = watching() or tracing()
     carry_ = carry if guard is None else guard.carry
     token = _recording.set(create_graph)  # not the context managers: a microsecond of every step
@@ -320,14 +324,9 @@ def walk(
 
 
 def carry(
-    order: Sequence[Node],
-    cotangent: Any,
-    needed: set[Node] | None,
-    create_graph: bool,
-    retain_graph: bool,
-    hooked: Any,
+    order: Sequence[Node], cotangent: Any, needed: set[Node] | None, create_graph: bool, retain_graph: bool, hooked: Any,
     seen_as: Callable[[Op], Any] | None = None,
-) -> dict[Node, Any]:
+) -> dict[Node, Any]:  # fmt: skip
     """The loop of :func:`walk`; for an order of one node, what that one sends to its parents.
 
     ``seen_as``: what stands for an op, with rules of its own; a trace puts those there that may ask for values.

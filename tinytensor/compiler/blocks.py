@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from tinytensor.compiler.program import Array, Call, Memory, Number
 from tinytensor.compiler.runs import Run, role
-from tinytensor.compiler.threads import Divided, Spare, threads
+from tinytensor.compiler.threads import Divided, Scratch, Spare, threads
 
 if TYPE_CHECKING:
     from tinytensor.compiler.code import Code
@@ -219,7 +220,13 @@ class Blocks:
 
     # ------------------------------------------------------------------------------------------------------------ memory
 
-    def bound(self, values: dict[Array, Any], space: dict[str, Any]) -> dict[str, Any]:
+    @property
+    def widest(self) -> int:
+        """Bytes of the largest buffer."""
+        elements = math.prod(self.shape())
+        return max((elements * np.dtype(d).itemsize for _, d in self.buffers), default=0)
+
+    def bound(self, values: dict[Array, Any], space: dict[str, Any], scratch: Scratch) -> dict[str, Any]:
         """What the names mean, for arrays in these places."""
         found: dict[str, Any] = {"np": np}
         for name, (how, x, _) in self.outer.items():
@@ -229,7 +236,7 @@ class Blocks:
             found[f"{self.code.name(a)}_spare"] = Spare(a.shape, a.dtype)
         found[self.name] = Divided(
             space[f"{self.name}_blocks"], range(0, self.run.rows, self.step),
-            [(self.shape(), dtype) for _, dtype in self.buffers], self.threads(),
+            [(self.shape(), dtype) for _, dtype in self.buffers], self.threads(), scratch,
         )  # fmt: skip
         return found
 

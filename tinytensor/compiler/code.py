@@ -159,7 +159,11 @@ class Code:
     # ------------------------------------------------------------------------------------------------------------ lines
 
     def _lines(self) -> Iterator[tuple[str, Call | None]]:
-        unseen = {call for run in self.plan.runs for call in run.unseen(self.plan.calls)}
+        readers: dict[Array, set[Call]] = {}
+        for call in self.plan.calls if self.plan.runs else ():
+            for a in call.reads():
+                readers.setdefault(a, set()).add(call)
+        unseen = {call for run in self.plan.runs for call in run.unseen(readers)}
         members = {call for run in self.plan.runs for call in run.calls}
         for call in self.plan.calls:
             if call in members:

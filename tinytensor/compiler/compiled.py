@@ -6,6 +6,7 @@ import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import is_dataclass
 from functools import partial, update_wrapper
 from typing import Any
@@ -28,13 +29,15 @@ from tinytensor.compiler.trace import Trace, tracing
 from tinytensor.compiler.twice import check_same
 from tinytensor.deferred import Deferred
 from tinytensor.graph import recording
+from tinytensor.keeping import give_back
 from tinytensor.primitive import TensorBase
 from tinytensor.tape import LEVELS
 
 __all__ = ["Compiled", "compile"]
 
 _Key = tuple[Any, ...]
-
+#: Bytes of a plan's memory from which the runs before it are worth cleaning up after.
+_LARGE = 1 << 24
 
 #: How a call like the last one is known, and its replay: none yet.
 _NOTHING: tuple[Callable[..., Any], Any] = (lambda args, mode: None, None)
@@ -103,8 +106,8 @@ class Compiled:
     def _traced_anew(self, key: _Key, args: Any, kwargs: Any) -> Replay | None:
         """A new plan for such arguments; None if state that a first call makes is not there yet."""
         try:
-            first = _Run(self.function, args, kwargs)
-            second = _Run(self.function, args, kwargs)
+            first = _Run(self.function, args, kwargs, Watch)
+            second = _Run(self.function, args, kwargs, nullcontext)
             check_same(first.trace, second.trace, (first.out, second.out))
             watch(first.trace, self.function)
         except Unsettled:
@@ -115,7 +118,8 @@ class Compiled:
             plan = Plan(first.trace, first.out)
         else:
             plan, back = first.pulled.plans(self.__name__, first.trace, first.out, first.names)
-        first.trace.forget()
+        if sum(plan.blocks) > _LARGE:
+            give_back()  # what the runs freed lies in other pieces than the plan's
         replay = Replay(self.__name__, plan, Code(plan, first.names))
         replay.pulled, replay.back = first.pulled, back
         self._plans.setdefault(key, []).insert(0, replay)
@@ -180,12 +184,12 @@ class Compiled:
 class _Run:
     """One run of a function with stand-ins, of which nothing is left but what the trace wrote down."""
 
-    def __init__(self, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
+    def __init__(self, function: Callable[..., Any], args: Any, kwargs: Any, watch: Callable[[Trace], Any]) -> None:
         self.names: list[str] = []
         with Trace() as self.trace:
             given = _Given(self.trace, self.names, function)
             stand_ins, options = given.tree(args, None), {k: given.tree(v, k) for k, v in kwargs.items()}
-            with Watch(self.trace):
+            with watch(self.trace):
                 out = function(*stand_ins, **options)
             self.roots: list[Any] = []
             self.out = mapped(out, self._handed)

@@ -48,18 +48,21 @@ class Holders(Conditions):
         """The stand-in of an array that holds the memory of these tensors."""
         made = self.lift(flat, "state")
         made.array.name = made.array.name or "parameters"
+        home, inner = made.array.memory, set()
         for t in tensors:
-            self.covered[t._data.array] = made.array
-            inner = t._data.array.memory
-            if inner is not made.array.memory:
-                for a in self.arrays:
-                    if a.memory is inner:
-                        a.memory = made.array.memory
-                made.array.memory.writes += inner.writes
-                for call in self.calls:
-                    call.writes = tuple([made.array.memory if m is inner else m for m in call.writes])
-                self._known[id(owner(t._data.value))] = (owner(t._data.value), made.array.memory)
-                self._undo.pop(inner.number, None)
+            part = t._data
+            self.covered[part.array] = made.array
+            if part.array.memory is not home:
+                inner.add(part.array.memory)
+                self._known[id(owner(part.value))] = (owner(part.value), home)
+                self._undo.pop(part.array.memory.number, None)
+        home.writes += sum(m.writes for m in inner)
+        for a in self.arrays:
+            if a.memory in inner:
+                a.memory = home
+        for call in self.calls:
+            if not inner.isdisjoint(call.writes):
+                call.writes = tuple(dict.fromkeys(home if m in inner else m for m in call.writes))
         return made
 
     def data_of(self, t: Any, stored: Any) -> Any:

@@ -219,7 +219,9 @@ class CompiledKernel:
 
     # ------------------------------------------------------------------------------------------------------------ memory
 
-    def bound(self, values: dict[Array, Any], space: dict[str, Any]) -> dict[str, Any]:
+    widest = 0  # buffers of blocks: it has none
+
+    def bound(self, values: dict[Array, Any], space: dict[str, Any], scratch: Any) -> dict[str, Any]:
         """What the names mean, for arrays in these places."""
         own = np.zeros(max(self.bytes, 8), np.uint8)
         found: dict[str, Any] = {}

@@ -21,17 +21,22 @@ _LIBRARY = (__name__.split(".")[0], "numpy")
 
 
 class Watch:
-    """While it is open, functions of the user that return leave the names of their variables on the arrays in them."""
+    """While it is open, functions of the user that return leave the names of their variables on the arrays in them.
+
+    A profiler that is at work already is left alone: names are those of NumPy's functions then.
+    """
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
 
     def __enter__(self) -> None:
-        self.before = sys.getprofile()
-        sys.setprofile(self.event)
+        self.alone = sys.getprofile() is None
+        if self.alone:
+            sys.setprofile(self.event)
 
     def __exit__(self, *error: Any) -> None:
-        sys.setprofile(self.before)
+        if self.alone:
+            sys.setprofile(None)
 
     def event(self, frame: FrameType, event: str, argument: Any) -> None:
         """What the interpreter calls."""

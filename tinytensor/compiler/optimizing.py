@@ -6,18 +6,17 @@ compiling. Parameters that the optimizer keeps in one array are updated there.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tinytensor import graph
 from tinytensor.compiler.stand_ins import Untraceable
 from tinytensor.optim.work import directed, parts, whole
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Live", "Unsettled", "step"]
 
@@ -86,7 +85,7 @@ def _group(trace: Any, optimizer: Any, index: int, group: dict[str, Any]) -> Non
     if type(group.get("lr")) in (int, float):
         bool(live["lr"] >= -1e-9)  # a condition: a schedule that has gone wrong is refused, as it is without compiling
     trace.guard_members(group["params"])
-    names, split = optimizer.buffers(group), parts if optimizer.elementwise else whole
+    names, split = optimizer.buffers(group), partial(parts, most=sys.maxsize) if optimizer.elementwise else whole
     work: list[Iterable[Any]] = []
     counted: list[Any] = []
     together: dict[str, list[Any]] = {}

@@ -35,7 +35,7 @@ class Plan:
         self.calls = list(trace.calls if calls is None else calls)
         self.traced = len(self.calls)
         self.grads = _grad_effects(trace) if effects else []
-        self.rebound = [(t, trace.symbol(value)) for t, value in trace.data.values()] if effects else []
+        self.rebound = list(trace.data.values()) if effects else []
         self.cells = list(trace.cell_writes.values()) if effects else []
         self.last = list(trace.last) if effects else []
         self.dynamic = {a.memory for t, _, a in trace.states.values() if id(t) in trace.data}
@@ -309,9 +309,8 @@ def _in_place(call: Call, out: Array, dying: list[Memory]) -> Memory | None:
 def _grad_effects(trace: Trace) -> list[tuple[Any, Any]]:
     """Gradient cells that hold something else at the end than at the start."""
     found = []
-    for key, (node, value) in trace.grads.items():
+    for key, (node, symbol) in trace.grads.items():
         before = trace.grads_before.get(key, (None, trace))[1]
-        symbol = trace.symbol(value)
         if type(symbol) is Array and symbol.value is not None and symbol.value is before:
             continue
         if symbol is before or symbol is trace.gradients.get(key, trace):

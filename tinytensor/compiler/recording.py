@@ -24,6 +24,8 @@ _LOOKS = frozenset({
     np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.iscomplexobj, np.isrealobj, np.may_share_memory,
     np.shares_memory, np.common_type, np.min_scalar_type,
 })  # fmt: skip
+#: What ``np.clip`` calls: a ufunc, which ``np`` has under no name. With ``out=`` the two take the same arguments.
+_CLIP: Any = getattr(getattr(getattr(np, "_core", None), "umath", None), "clip", np.clip)
 #: Functions that write into their first argument.
 _WRITES = frozenset({np.copyto, np.put, np.place, np.putmask, np.put_along_axis, np.fill_diagonal})
 #: Methods that do.
@@ -245,6 +247,15 @@ class Recording:
             dtype, shape = (*args[1:], kwargs.get("dtype"))[0], kwargs.get("shape", args[0].shape)
             made = np.empty if function is np.empty_like else np.zeros
             return self.record("call", made, (shape, args[0].dtype if dtype is None else np.dtype(dtype)), {})
+        if (
+            function is np.clip
+            and _CLIP is not np.clip
+            and not kwargs
+            and len(args) == 3
+            and args[0].dtype.kind == "f"
+            and all(x is not None for x in args)
+        ):
+            return self.ufunc(_CLIP, "__call__", args, {})
         if function in _AS_METHODS and type(args[0]) is TracedArray:
             return self.method(_AS_METHODS[function], args[0], args[1:], kwargs)
         out = kwargs.get("out")

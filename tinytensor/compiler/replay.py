@@ -14,6 +14,7 @@ from tinytensor.compiler.code import Code, Rooted
 from tinytensor.compiler.plan import Plan
 from tinytensor.compiler.program import Array, Number, leaves, mapped, numbers
 from tinytensor.compiler.surroundings import Attributes
+from tinytensor.compiler.threads import Scratch
 from tinytensor.compiler.trace import layout, same
 from tinytensor.nn.module import assigned
 from tinytensor.primitive import wrap
@@ -84,8 +85,9 @@ class Replay:
         space.update(self.fixed)
         space.update({code.name(a): value for a, value in values.items() if a in code.named and code.static(a)})
         space.update({name: values[array] for name, _, array in self.held})
-        for loop in code.blocks.values():
-            space.update(loop.bound(values, space))
+        scratch = Scratch()
+        for loop in sorted(code.blocks.values(), key=lambda loop: -loop.widest):  # who needs most comes first
+            space.update(loop.bound(values, space, scratch))
         for number in range(len(plan.lending.sizes)):  # of ourselves: one more says that somebody has kept a view
             space[f"refs_{number}"] = sys.getrefcount(space[f"lent_{number}"])
         return True

@@ -75,11 +75,13 @@ class Run:
         self.access, self.width = access, max(widths, default=1)
         return True
 
-    def unseen(self, calls: list[Call]) -> list[Call]:
+    def unseen(self, readers: dict[Array, set[Call]]) -> list[Call]:
         """Views that nobody needs but the run, which makes its own."""
         members = {*self.before, *self.calls, *self.views}
-        asked = {a for c in calls if c not in members for a in c.reads()}
-        return [c for c in self.views if c.results()[0].memory in self.inside and not asked & set(c.results())]
+        return [
+            c for c in self.views
+            if c.results()[0].memory in self.inside and all(readers.get(a, members) <= members for a in c.results())
+        ]  # fmt: skip
 
     @property
     def rows(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import math
 import os
 import sys
 import threading
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Divided", "Spare", "thread_count", "threads"]
+__all__ = ["Divided", "Scratch", "Spare", "thread_count", "threads"]
 
 #: Elements times calls that are worth the 30 μs of waking a thread.
 _WORTH = 500_000
@@ -84,9 +85,11 @@ class Divided:
     An error in one thread is raised when the others are done. With ``np.errstate(all='warn')`` NumPy may warn once per block.
     """
 
-    def __init__(self, work: Callable[..., Any], starts: range, buffers: list[tuple[Any, Any]], threads: int) -> None:
+    def __init__(
+        self, work: Callable[..., Any], starts: range, buffers: list[tuple[Any, Any]], threads: int, scratch: Scratch
+    ) -> None:
         self.work, self.starts = work, starts
-        self.buffers = [[np.empty(shape, dtype) for shape, dtype in buffers] for _ in range(threads)]
+        self.buffers = [[scratch(t, k, *of) for k, of in enumerate(buffers)] for t in range(threads)]
 
     def __call__(self, *args: Any) -> None:
         mine, *others = self.buffers
@@ -103,6 +106,21 @@ class Divided:
         for job in jobs:
             if job.error is not None:
                 raise job.error
+
+
+class Scratch:
+    """Buffers for the blocks of a plan's runs, which follow each other: the same ones for all, so that they stay in the cache."""
+
+    def __init__(self) -> None:
+        self.memory: dict[tuple[int, int], Any] = {}
+
+    def __call__(self, thread: int, number: int, shape: tuple[int, ...], dtype: Any) -> Any:
+        """A thread's buffer; what had a smaller one keeps it."""
+        nbytes = math.prod(shape) * np.dtype(dtype).itemsize
+        held = self.memory.get((thread, number))
+        if held is None or held.nbytes < nbytes:
+            held = self.memory[thread, number] = np.empty(nbytes, np.uint8)
+        return np.ndarray(shape, dtype, held)
 
 
 def _count(held: list[Any]) -> int:

@@ -47,8 +47,8 @@ class Trace(Walking):
             whole[...] = old
         for generator, _, state in self.generators.values():
             generator.bit_generator.state = state
+        self._forget()
         if error[0] is not None:
-            self.forget()
             things: list[Any] = [*self.arrays, *self.memories]  # in cycles with the calls
             for thing in things:
                 thing.let_go()
@@ -61,9 +61,11 @@ class Trace(Walking):
                         "recorded write; do that before the call, or assign to a name of the function's own"
                     )
 
-    def forget(self) -> None:
-        """Let go of the stand-ins, which hold the trace and the values of this run."""
-        held: list[Any] = [self._lifted, self._known, self._born, self._undo, self.data, self.grads, self.cells]
+    def _forget(self) -> None:
+        """Let go of the stand-ins, which hold the trace and the values of this run: the program is made of their symbols."""
+        self.data = {key: (t, self.symbol(value)) for key, (t, value) in self.data.items()}
+        self.grads = {key: (node, self.symbol(value)) for key, (node, value) in self.grads.items()}
+        held: list[Any] = [self._lifted, self._known, self._born, self._undo, self.cells]
         for each in held:
             each.clear()
         for array in self.gradients.values():

@@ -171,7 +171,7 @@ def _cdf_block(x: Any) -> Any:
     z = np.absolute(x) * _SQRT1_2
     near = z <= 1
     if assured(np.all, near):
-        return 0.5 + 0.5 * _SQRT1_2 * x * (_horner(z * z, _T) / _horner(z * z, _U))
+        return _cdf_near(x)
     np.minimum(z, 40, out=z)  # beyond, the exponential is 0
     tail = 0.5 * np.exp(-z * z) * (_horner(z, _P) / _horner(z, _Q))
     out = np.where(x > 0, 1 - tail, tail)
@@ -204,7 +204,7 @@ def normal_cdf(x: Operand) -> Tensor:
     if x.dtype.kind != "f":
         x = x.astype(float)
     flat = contiguous(x).reshape(-1)
-    if flat.size <= _BLOCK:
+    if flat.size <= _BLOCK or traced(flat):  # a plan has blocks of its own
         return _cdf_block(flat).reshape(x.shape)
     out = np.empty_like(flat)
     for at in range(0, flat.size, _BLOCK):

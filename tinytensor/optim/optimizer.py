@@ -6,7 +6,6 @@ does the second write, one formula after the other, and nothing in it can raise:
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from operator import itemgetter
@@ -18,7 +17,7 @@ from tinytensor.graph import _IGNORED as _QUIET
 from tinytensor.graph import _errors, enable_grad, forget, note_write, tracing
 from tinytensor.inplace import _is_held as is_held
 from tinytensor.optim.checks import as_json, is_state, number
-from tinytensor.optim.together import FEWEST, MOST, Small, Together
+from tinytensor.optim.together import COMPILED, FEWEST, MOST, Small, Together
 from tinytensor.optim.work import BLOCK, directed, parts, whole
 from tinytensor.tensor import Tensor
 
@@ -99,7 +98,7 @@ class Optimizer:
         self._options: Any = itemgetter(*defaults) if defaults else dict
         self._checked: list[Any] = []
         self._together: dict[tuple[int, str], Together] = {}  # the small parameters of each group and dtype
-        self._gathers = False  # all parameters in one array, whatever it costs here: a compiled step asks for it
+        self._gathers = False  # more parameters in the common array than pays here: a compiled step asks for it
         self._version = 0  # of groups and states: a compiled step asks
         self._stepped = False  # schedulers warn if they are stepped before the optimizer
         each: list[Any] = groups if isinstance(groups[0], Mapping) else [{"params": groups}]
@@ -303,7 +302,7 @@ class Optimizer:
 
     def _most(self, many_passes: bool) -> int:
         """Elements up to which a parameter is gathered with others."""
-        return sys.maxsize if self._gathers else MOST if many_passes else MOST >> 3
+        return COMPILED if self._gathers else MOST if many_passes else MOST >> 3
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_together": {}}

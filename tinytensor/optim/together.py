@@ -20,6 +20,8 @@ __all__ = ["FEWEST", "MOST", "Small", "Together"]
 #: Elements up to which a parameter's own calls cost more than one more pass over its gradient; for SGD, which makes few
 #: passes, an eighth of it.
 MOST = 1 << 13
+#: And in a compiled step: of a larger one a call more is nothing, and a second copy of its gradient much.
+COMPILED = 1 << 18
 #: Calls, about one for a parameter and two for each of its buffers, from which gathering costs less.
 FEWEST = 12
 #: Elements of a piece of work, or a parameter more: the formula's temporaries stay in the processor's cache.

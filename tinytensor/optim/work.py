@@ -40,17 +40,17 @@ def whole(item: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
     yield item if data.ndim else (data[None], g[None], t, *[b[None] for b in buffers])
 
 
-def parts(item: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
-    """The same memory in real arrays of at least one axis, and of few rows if there are many elements."""
+def parts(item: tuple[Any, ...], most: int = BLOCK) -> Iterator[tuple[Any, ...]]:
+    """The same memory in real arrays of at least one axis, and of few rows if there are more than so many elements."""
     data, g, t, *buffers = item
     if data.dtype.kind == "c":
-        yield from parts((data.real, g.real, t, *[b.real for b in buffers]))
-        yield from parts((data.imag, g.imag, t, *[b.imag for b in buffers]))
+        yield from parts((data.real, g.real, t, *[b.real for b in buffers]), most)
+        yield from parts((data.imag, g.imag, t, *[b.imag for b in buffers]), most)
     elif data.ndim == 0:
         yield data[None], g[None], t, *[b[None] for b in buffers]
-    elif data.size <= BLOCK:
+    elif data.size <= most:
         yield item
     else:
-        rows = max(1, BLOCK * len(data) // data.size)
+        rows = max(1, most * len(data) // data.size)
         for k in range(0, len(data), rows):
             yield data[k : k + rows], g[k : k + rows], t, *[b[k : k + rows] for b in buffers]

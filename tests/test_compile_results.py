@@ -280,3 +280,37 @@ def test_what_follows_from_constants_is_computed_once() -> None:
         warns(x)
     with pytest.warns(RuntimeWarning, match="divide by zero"):
         warns(x)
+
+
+# ------------------------------------------------------------------------------------------------------------ clipping
+
+
+def clipped(layers: int) -> tuple[Any, Any]:
+    tt.manual_seed(0)
+    model = nn.Sequential(*[nn.Linear(4, 4) for _ in range(layers)])
+    optimizer = optim.Adam(model.parameters(), lr=0.01)
+
+    def step(x: Any, scale: float) -> Any:
+        loss = (model(x) ** 2).sum() * scale
+        optimizer.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        optimizer.step()
+        return loss, norm
+
+    return model, step
+
+
+@pytest.mark.parametrize("layers", [2, 12])
+def test_clipping_multiplies_all_gradients_at_once(layers: int) -> None:
+    x, (model, step), (other, plain) = RNG.standard_normal((5, 4)), clipped(layers), clipped(layers)
+    compiled = tt.compile(step)
+    for k in range(6):  # clipped, and not
+        scale = 1e-4 if k % 2 else 1.0
+        (a, norm), (b, wanted) = compiled(x, scale), plain(x, scale)
+        assert a.item() == b.item() and float(norm) == float(wanted)
+        for p, q in zip(model.parameters(), other.parameters(), strict=True):
+            assert equal(p.data, q.data) and equal(p.grad, q.grad)
+    lines = compiled.explain().splitlines()
+    assert sum("multiply(" in line and "# scale" in line for line in lines) == 1
+    assert sum("concatenate(" in line for line in lines) == 1  # for the norm, in float64

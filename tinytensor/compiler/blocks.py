@@ -10,6 +10,7 @@ import numpy as np
 
 from tinytensor.compiler.program import Array, Call, Memory, Number
 from tinytensor.compiler.runs import Run, role
+from tinytensor.compiler.scalars import SPREAD, spreads
 from tinytensor.compiler.threads import Divided, Scratch, Spare, threads
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Blocks:
         self.buffers: list[tuple[str, Any]] = []
         self.place: dict[Memory, int] = {}
         self.outer: dict[str, tuple[str, Array, str]] = {}
+        self.whole: dict[Array, str] = {}  # numbers that fill an array of one block
         self.known: dict[Any, str] = {}
         self._plan_buffers()
         self.lines = [(call, text) for call in run.calls for text in self._call(call)]
@@ -77,6 +79,10 @@ class Blocks:
     def _text(self, x: Any, call: Call) -> str:
         if type(x) is not Array:
             return self.code.text(x)
+        if call.function in SPREAD and x.memory.kind == "constant" and not x.shape and spreads(x.value[()]):
+            if x not in self.whole:
+                self.whole[x] = self.code.fresh(f"{self.code.name(x)}_block")
+            return f"{self.whole[x]}_part"
         how = ("flat", 0) if x is call.out else role(x, call.out)
         assert how is not None
         if x.memory in self.run.inside:
@@ -149,7 +155,7 @@ class Blocks:
         for name, (_, _, part) in self.outer.items():
             if part != name:
                 yield f"{part} = {name}[{a}:{b}]"
-        for name, _ in self.buffers:
+        for name in [*(name for name, _ in self.buffers), *self.whole.values()]:
             yield f"{name}_part = {name}[:{b} - {a}]"
 
     def shapes(self, dynamic: bool) -> Iterator[tuple[str, str]]:
@@ -190,6 +196,8 @@ class Blocks:
         code, run = self.code, self.run
         for a in self.fresh:
             yield f"{code.name(a)} = np.empty({a.shape}, np.{a.dtype.name})", None
+        for x, name in self.whole.items():
+            yield f"{name} = np.full({self.shape()}, {code.name(x)})", None
         for name, text in [*self.shapes(dynamic=False), *self.shapes(dynamic=True)]:
             if name != text:
                 yield f"{name} = {text}", None
@@ -216,7 +224,8 @@ class Blocks:
 
     def threads(self) -> int:
         """How many threads share the work."""
-        return threads(-(-self.run.rows // self.step), self.run.size * len(self.run.calls))
+        blocks, effort = -(-self.run.rows // self.step), self.run.size * len(self.run.calls)
+        return threads(blocks, effort, self.code.beside_blas)
 
     # ------------------------------------------------------------------------------------------------------------ memory
 
@@ -232,6 +241,7 @@ class Blocks:
         for name, (how, x, _) in self.outer.items():
             if self.code.static(x):
                 found[name] = eval(f"x{self._as(how, x)}", {"x": values[x]})  # our own text
+        found.update({name: np.full(self.shape(), x.value) for x, name in self.whole.items()})
         for a in self.fresh:
             found[f"{self.code.name(a)}_spare"] = Spare(a.shape, a.dtype)
         found[self.name] = Divided(

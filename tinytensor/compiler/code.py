@@ -15,6 +15,7 @@ from tinytensor.compiler.kernels import CompiledKernel
 from tinytensor.compiler.native import Kernel
 from tinytensor.compiler.outs import COPIES
 from tinytensor.compiler.plan import Plan
+from tinytensor.compiler.products import large
 from tinytensor.compiler.program import Array, Call, Number
 
 __all__ = ["Code", "Handed", "Rooted"]
@@ -58,6 +59,7 @@ class Code:
             first += [n for n in plan.numbers if n.function is None and n.inputs[0] == "argument"]
             given = {x: x.name for x in first if x.name in arguments}
         self.named.update(given)
+        self.beside_blas = large(plan.calls)
         self.blocks: dict[Call, Any] = {
             run.calls[0]: CompiledKernel(run, self) if isinstance(run, Kernel) else Blocks(run, self)
             for run in plan.runs

@@ -40,26 +40,65 @@ class Lending:
         self.sizes: list[int] = []
         self.lent: list[tuple[Any, Array]] = []
         self.gathered: list[Array] = []
-        gone = [call for call in calls if self._gathers(call, owned, count)]
+        self.calls = list(calls)
+        for call in calls:
+            if (parts := self._gathers(call, owned, count)) is not None:
+                self.calls.remove(call)
+                self._scale_at_once(parts, call.out)
         for value in owned:
             if value.memory not in self.places:
                 self._place([value], owned)
-        self.calls = [call for call in calls if call not in gone]
 
-    def _gathers(self, call: Call, owned: dict[Array, Any], count: dict[Memory, int]) -> bool:
-        """Whether the call puts gradients one after the other, which then lie so from the start."""
+    def _gathers(self, call: Call, owned: dict[Array, Any], count: dict[Memory, int]) -> list[Array] | None:
+        """The gradients that a call puts one after the other, if they can lie so from the start."""
         if call.function is not np.concatenate or call.kwargs.get("axis", 0) is not None or type(call.out) is not Array:
-            return False
+            return None
         parts, out = list(arrays(call.args)), call.out
         alone = out.memory.writes == 0 and out.memory not in count and call.kwargs.get("out") is None
         if not alone or len(set(parts)) < len(parts) or not all(
-            a in owned and a.memory not in self.places and a.dtype == out.dtype and a.memory.writes == 0 for a in parts
+            a in owned and a.memory not in self.places and a.dtype == out.dtype for a in parts
         ):  # fmt: skip
-            return False
+            return None
+        memories = {a.memory for a in parts}
+        if any(memories.intersection(later.writes) for later in self.calls[self.calls.index(call) :]):
+            return None
         self.places[out.memory] = (len(self.sizes), 0)
         self._place(parts, owned)
         self.gathered.append(out)
-        return True
+        return parts
+
+    def _scale_at_once(self, parts: list[Array], whole: Array) -> None:
+        """One call in the place of those that multiply each of these gradients by the same number, as clipping does."""
+        memories = {a.memory for a in parts}
+        touch = [i for i, call in enumerate(self.calls) if memories.intersection(call.writes)]
+        calls = self.calls[touch[0] : touch[-1] + 1] if touch else []
+        if len(calls) != len(parts) or {c.args[0] for c in calls if c.args} != set(parts):
+            return
+        first = calls[0]
+        factors = first.args[1:]
+        if (
+            first.kind == "ufunc"
+            and all(
+                c.function is first.function
+                and c.args[1:] == factors
+                and c.kwargs == {"out": c.args[0]}
+                and c.quiet == first.quiet
+                for c in calls
+            )
+            and all(
+                x.nbytes == x.dtype.itemsize and x.memory not in memories if type(x) is Array else np.isscalar(x)
+                for x in factors
+            )
+        ):
+            made = Call(first.number, "ufunc", first.function, (whole, *factors), {"out": whole})
+            made.out, made.writes, made.part, made.quiet, made.label = (
+                whole,
+                (whole.memory,),
+                first.part,
+                first.quiet,
+                first.label,
+            )
+            self.calls[touch[0] : touch[-1] + 1] = [made]
 
     def _place(self, parts: list[Array], owned: dict[Array, Any]) -> None:
         """One after the other in an array of their own."""

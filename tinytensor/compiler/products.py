@@ -7,18 +7,21 @@ bits.
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 import numpy as np
 
 from tinytensor.compiler.program import Array, Call
 
-__all__ = ["by_dot"]
+__all__ = ["by_dot", "large"]
 
 #: Multiplications up to which the half microsecond counts.
 _SMALL = 1 << 20
 #: Results that are compared: sums in another order differ in every few.
 _RESULTS = 1000
+#: Multiplications from which OpenBLAS shares them between threads.
+_THREADED = 1 << 18
 _tried: dict[Any, bool] = {}
 
 
@@ -29,6 +32,20 @@ def by_dot(calls: list[Call]) -> None:
             x, y = call.args
             if type(x) is Array and type(y) is Array and _same(x, y, call.out):
                 call.function = np.dot
+
+
+def large(calls: list[Call]) -> bool:
+    """Whether BLAS wakes its threads for a product among these calls."""
+    if os.environ.get("OPENBLAS_NUM_THREADS") == "1":
+        return False
+    return any(
+        call.function in (np.matmul, np.dot)
+        and type(call.out) is Array
+        and type(call.args[0]) is Array
+        and call.out.nbytes // call.out.dtype.itemsize * math.prod(call.args[0].shape[-1:]) > _THREADED
+        for call in calls
+        if call.args
+    )
 
 
 def _same(x: Array, y: Array, out: Array) -> bool:

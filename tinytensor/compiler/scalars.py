@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from tinytensor.compiler.program import Array, Call, Number, added
 from tinytensor.compiler.trace import Trace
 
-__all__ = ["prepared"]
+__all__ = ["SPREAD", "prepared", "spreads"]
 
 
 def prepared(trace: Trace, calls: list[Call]) -> list[Call]:
@@ -41,11 +42,49 @@ def prepared(trace: Trace, calls: list[Call]) -> list[Call]:
             return constant(np.array(np.ndarray((), x.dtype, x.memory.whole, x.offset)))
         return x
 
+    whole: dict[Any, Array] = {}
+
+    def spread(x: Any, call: Call) -> Any:
+        value, shape = getattr(x, "value", None), call.out.shape
+        if type(x) is not Array or x.shape or x.memory.kind != "constant" or value is None or not spreads(value[()]):
+            return x
+        key = value.tobytes(), value.dtype, shape
+        if key not in whole:
+            whole[key] = added(trace, np.full(shape, value), "constant")
+        return whole[key]
+
     for call in calls:
         if (dtype := _loop(call)) is not None:
             call.args = tuple([argument(x, dtype, call) for x in call.args])
+            if call.function in SPREAD and not trace.native and _small(call):
+                call.args = tuple([spread(x, call) for x in call.args])
         found.append(call)
     return found
+
+
+#: NumPy takes these three times as fast with an array of one number again and again as with the number.
+SPREAD = frozenset({np.maximum, np.minimum})
+#: Elements of such an array: it should stay in the cache.
+_FEW, _MANY = 32, 1 << 16
+
+
+def _small(call: Call) -> bool:
+    """Whether the result is as large as one of its arguments, and neither very small nor very large."""
+    return _FEW <= math.prod(call.out.shape) <= _MANY and any(
+        type(x) is Array and x.shape == call.out.shape and any(x.strides) for x in call.args
+    )
+
+
+@lru_cache(maxsize=256)
+def spreads(value: Any) -> bool:
+    """Whether that gives the same bits on this machine, of zeros with either sign and of what is no number, too."""
+    odd = np.array([-0.0, 0.0, np.nan, -np.nan, np.inf, -np.inf, 1.0, -1.0] * 9, value.dtype)
+    return all(
+        f(odd[:n], value).tobytes() == f(odd[:n], np.full(n, value)).tobytes()
+        and f(value, odd[:n]).tobytes() == f(np.full(n, value), odd[:n]).tobytes()
+        for f in SPREAD
+        for n in (8, 16, 33, 72)
+    )
 
 
 def _loop(call: Call) -> Any:

@@ -144,9 +144,11 @@ def _constants(replay: Replay) -> Iterator[str]:
         if type(a) is Array and a.call is None and a.memory.kind == "constant":
             value = replay.present(a)
             if value.size and (value == value.flat[0]).all():
-                shown = f"np.full({value.shape}, {value.flat[0].item()!r}, np.{value.dtype.name})"
+                number = value.flat[0].item()
+                text = repr(number) if np.isfinite(number) else f"float({str(number)!r})"
+                shown = f"np.full({value.shape}, {text}, np.{value.dtype.name})"
                 if 0 in value.strides and value.size > 1:
-                    shown = f"np.broadcast_to(np.{value.dtype.name}({value.flat[0].item()!r}), {value.shape})"
+                    shown = f"np.broadcast_to(np.{value.dtype.name}({text}), {value.shape})"
             else:
                 shown = f"np.frombuffer({value.tobytes()!r}, np.{value.dtype.name}).reshape({value.shape})"
             yield f"{name} = {shown}"

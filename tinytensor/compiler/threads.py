@@ -16,8 +16,9 @@ import numpy as np
 
 __all__ = ["Divided", "Scratch", "Spare", "thread_count", "threads"]
 
-#: Elements times calls that are worth the 30 μs of waking a thread.
-_WORTH = 500_000
+#: Elements times calls that are worth the 30 μs of waking a thread; and where the threads of BLAS, which look for work for some
+#: milliseconds after a product, have the other cores.
+_WORTH, _WORTH_BESIDE_BLAS = 500_000, 16_000_000
 _MOST = 8  # between calls of NumPy, one thread runs at a time
 
 
@@ -28,9 +29,9 @@ def thread_count() -> int:
     return max(1, min(cores, int(asked) if asked.isdigit() else cores, _MOST))
 
 
-def threads(blocks: int, effort: int) -> int:
-    """How many threads share so many blocks; ``effort``: elements times calls."""
-    return min(thread_count(), blocks) if effort >= _WORTH else 1
+def threads(blocks: int, effort: int, beside_blas: bool) -> int:
+    """How many threads share so many blocks; ``effort``: elements times calls; ``beside_blas``: between large products."""
+    return min(thread_count(), blocks) if effort >= (_WORTH_BESIDE_BLAS if beside_blas else _WORTH) else 1
 
 
 class _Job:

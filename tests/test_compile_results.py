@@ -314,3 +314,28 @@ def test_clipping_multiplies_all_gradients_at_once(layers: int) -> None:
     lines = compiled.explain().splitlines()
     assert sum("multiply(" in line and "# scale" in line for line in lines) == 1
     assert sum("concatenate(" in line for line in lines) == 1  # for the norm, in float64
+
+
+def test_gradients_that_are_clipped_twice_block_by_block() -> None:
+    def make() -> tuple[Any, Any]:
+        tt.manual_seed(0)
+        model = nn.Sequential(nn.Linear(300, 300), nn.Linear(300, 300))
+        optimizer = optim.SGD(model.parameters(), lr=0.01)
+
+        def step(x: Any) -> Any:
+            loss = (model(x) ** 2).sum()
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 0.05)
+            nn.utils.clip_grad_value_(model.parameters(), 1e-4)
+            optimizer.step()
+            return loss
+
+        return model, step
+
+    x, (model, step), (other, plain) = RNG.standard_normal((5, 300)), make(), make()
+    compiled = tt.compile(step)
+    for _ in range(4):
+        assert compiled(x).item() == plain(x).item()
+        for p, q in zip(model.parameters(), other.parameters(), strict=True):
+            assert equal(p.data, q.data) and equal(p.grad, q.grad)

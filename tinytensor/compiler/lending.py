@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from tinytensor.compiler.outs import takes_out
 from tinytensor.compiler.program import Array, Call, Memory, arrays
+from tinytensor.compiler.runs import Run
 
 __all__ = ["Lending"]
 
@@ -25,7 +27,7 @@ class Lending:
     sizes    bytes of these arrays
     """
 
-    def __init__(self, grads: list[tuple[Any, Any]], calls: list[Call], kept: Iterable[Array], takes_out: Any) -> None:
+    def __init__(self, grads: list[tuple[Any, Any]], calls: list[Call], kept: Iterable[Array], runs: list[Run]) -> None:
         made = {call.out: call for call in calls if type(call.out) is Array and call.kind != "view" and takes_out(call)}
         count: dict[Memory, int] = {}
         for a in kept:
@@ -41,6 +43,7 @@ class Lending:
         self.lent: list[tuple[Any, Array]] = []
         self.gathered: list[Array] = []
         self.calls = list(calls)
+        self.in_runs = {call for run in runs for call in run.calls}
         for call in calls:
             if (parts := self._gathers(call, owned, count)) is not None:
                 self.calls.remove(call)
@@ -72,32 +75,11 @@ class Lending:
         memories = {a.memory for a in parts}
         touch = [i for i, call in enumerate(self.calls) if memories.intersection(call.writes)]
         calls = self.calls[touch[0] : touch[-1] + 1] if touch else []
-        if len(calls) != len(parts) or {c.args[0] for c in calls if c.args} != set(parts):
-            return
-        first = calls[0]
-        factors = first.args[1:]
-        if (
-            first.kind == "ufunc"
-            and all(
-                c.function is first.function
-                and c.args[1:] == factors
-                and c.kwargs == {"out": c.args[0]}
-                and c.quiet == first.quiet
-                for c in calls
-            )
-            and all(
-                x.nbytes == x.dtype.itemsize and x.memory not in memories if type(x) is Array else np.isscalar(x)
-                for x in factors
-            )
-        ):
-            made = Call(first.number, "ufunc", first.function, (whole, *factors), {"out": whole})
-            made.out, made.writes, made.part, made.quiet, made.label = (
-                whole,
-                (whole.memory,),
-                first.part,
-                first.quiet,
-                first.label,
-            )
+        if len(calls) == len(parts) and self.in_runs.isdisjoint(calls) and _same_scaling(calls, parts):
+            first = calls[0]
+            made = Call(first.number, "ufunc", first.function, (whole, *first.args[1:]), {"out": whole})
+            made.out, made.writes = whole, (whole.memory,)
+            made.part, made.quiet, made.label = first.part, first.quiet, first.label
             self.calls[touch[0] : touch[-1] + 1] = [made]
 
     def _place(self, parts: list[Array], owned: dict[Array, Any]) -> None:
@@ -109,3 +91,19 @@ class Lending:
             self.places[a.memory] = (number, at)
             self.lent.append((owned[a], a))
             at += a.nbytes
+
+
+def _same_scaling(calls: list[Call], parts: list[Array]) -> bool:
+    """Whether these calls are one elementwise function, in place, of each part and the same numbers."""
+    first, memories = calls[0], {a.memory for a in parts}
+    return (
+        first.kind == "ufunc"
+        and {call.args[0] for call in calls} == set(parts)
+        and all((c.function, c.args[1:], c.quiet) == (first.function, first.args[1:], first.quiet) for c in calls)
+        and all(c.kwargs == {"out": c.args[0]} for c in calls)
+        and all(_one(x) and getattr(x, "memory", None) not in memories for x in first.args[1:])
+    )
+
+
+def _one(x: Any) -> bool:
+    return x.nbytes == x.dtype.itemsize if type(x) is Array else type(x) in (int, float)

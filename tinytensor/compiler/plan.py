@@ -50,7 +50,7 @@ class Plan:
         self._order()
         self._arrange()
         ours = [(node, g) for node, g in self.grads if id(node) not in trace.gradients]  # of others the old one is read
-        self.lending = Lending(ours, self.calls, self.kept(), takes_out)
+        self.lending = Lending(ours, self.calls, self.kept(), self.runs)
         self.calls = self.lending.calls
         self._join()
         self._settle()

@@ -21,7 +21,7 @@ __all__ = ["FORMS", "PRODUCTS", "Kernel", "factors", "needed", "place", "reduced
 #: The expression of an elementwise function of {0}, {1}, {2}.
 FORMS: dict[Any, str] = {
     np.add: "{0} + {1}", np.subtract: "{0} - {1}", np.multiply: "{0} * {1}", np.divide: "{0} / {1}", np.negative: "-{0}",
-    np.positive: "{0}", np.square: "{0} * {0}", np.reciprocal: "1 / {0}", np.absolute: "abs({0})", np.sqrt: "np.sqrt({0})",
+    np.positive: "{0}", np.sign: "np.sign({0})", np.square: "{0} * {0}", np.reciprocal: "1 / {0}", np.absolute: "abs({0})", np.sqrt: "np.sqrt({0})",
     np.maximum: "({0} if {0} >= {1} or {0} != {0} else {1})", np.minimum: "({0} if {0} <= {1} or {0} != {0} else {1})",
     np.fmax: "({0} if {0} >= {1} or {1} != {1} else {1})", np.fmin: "({0} if {0} <= {1} or {1} != {1} else {1})",
     np.greater: "{0} > {1}", np.greater_equal: "{0} >= {1}", np.less: "{0} < {1}", np.less_equal: "{0} <= {1}",

@@ -12,6 +12,8 @@ from tinytensor.arrays import asarray
 from tinytensor.primitive import TensorBase, composite, primitive
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tinytensor.tensor import Tensor
     from tinytensor.typing import Operand
 
@@ -31,7 +33,7 @@ def _matmul_x(g: Any, y: Any, x_shape: Any) -> Any:
     if y.ndim == 1:
         return g * y if len(x_shape) == 1 else np.expand_dims(g, -1) * y
     if len(x_shape) == 1:
-        return np.matmul(y, np.expand_dims(g, -1))[..., 0]
+        return np.matmul(y, g) if y.ndim == 2 else np.matmul(y, np.expand_dims(g, -1))[..., 0]
     return np.matmul(g, y.mT)
 
 
@@ -56,11 +58,11 @@ def matmul(x: Operand, y: Operand) -> Tensor:
     return np.matmul(x, y)
 
 
-def product(x: Any, y: Any) -> Any:
-    """x y of matrices. NumPy's ``dot`` asks less than its ``matmul``, and takes BLAS for a column times a row, too."""
-    if x.__class__ is np.ndarray and y.__class__ is np.ndarray:
-        return np.dot(x, y)
-    return np.matmul(x, y)  # of tensors, in second derivatives, or of a batch of them
+def times(x: Any, y: Any) -> Callable[[Any, Any], Any]:
+    """What multiplies matrices: NumPy's ``dot``, which asks less than ``matmul``, and takes BLAS for a column times a row, too;
+    ``matmul`` of tensors, in second derivatives, and of a batch of them.
+    """
+    return np.dot if x.__class__ is np.ndarray and y.__class__ is np.ndarray else np.matmul
 
 
 #: Rows of ones that are kept: a megabyte of them.
@@ -86,16 +88,17 @@ def _bias_rule(g: Any, bias_shape: Any) -> Any:
         return g  # the walk sums it
     rows = _rows(g)
     n = rows.shape[0]
-    return product(_kept_ones(n, g.dtype) if n <= _KEPT else np.ones(n, g.dtype), rows)
+    ones = _kept_ones(n, g.dtype) if n <= _KEPT else np.ones(n, g.dtype)
+    return times(ones, rows)(ones, rows)
 
 
 def _linear_x(g: Any, weight: Any) -> Any:
     if g.ndim < 3 or not g.size:
-        return product(g, weight)
-    return product(_rows(g), weight).reshape((*g.shape[:-1], weight.shape[1]))
+        return times(g, weight)(g, weight)
+    return times(g, weight)(_rows(g), weight).reshape((*g.shape[:-1], weight.shape[1]))
 
 
-@primitive(broadcasts=True, x=_linear_x, weight=lambda g, x: product(_rows(g).T, _rows(x)), bias=_bias_rule)
+@primitive(broadcasts=True, x=_linear_x, weight=lambda g, x: times(g, x)(_rows(g).T, _rows(x)), bias=_bias_rule)
 def linear(x: Operand, weight: Operand, bias: Operand | None = None) -> Tensor:
     """x Wᵀ + b in one node.   ∂/∂x = g W, ∂/∂W = gᵀ x, ∂/∂b = Σ g   (``torch.nn.functional.linear``)
 
@@ -109,9 +112,9 @@ def linear(x: Operand, weight: Operand, bias: Operand | None = None) -> Tensor:
     if a.ndim == 0 or w.ndim != 2 or a.shape[-1] != w.shape[1]:
         raise ValueError(f"linear: expected x (..., in) and weight (out, in), got {a.shape} and {w.shape}")
     if a.ndim > 2 and a.size:
-        out = product(a.reshape(-1, a.shape[-1]), w.T).reshape(*a.shape[:-1], w.shape[0])
+        out = times(a, w)(a.reshape(-1, a.shape[-1]), w.T).reshape(*a.shape[:-1], w.shape[0])
     else:
-        out = product(a, w.T) if a.ndim < 3 else np.matmul(a, w.T)
+        out = times(a, w)(a, w.T) if a.ndim < 3 else np.matmul(a, w.T)
     if bias is None:
         return out
     b = asarray(bias)

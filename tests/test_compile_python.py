@@ -778,3 +778,30 @@ def test_explain_and_source_say_what_happens() -> None:
         f.explain()
     f(np.ones(3))
     assert "1 plan" in f.explain() and "bytes" in f.explain() and "np.sort" in f.source()
+
+
+def test_functions_that_call_each_other() -> None:
+    def around() -> Callable[[Any, int], Any]:
+        w = tt.tensor(np.full(2, 2.0))
+
+        def even(x: Any, n: int) -> Any:
+            return odd(x, n - 1) * w if n else x
+
+        def odd(x: Any, n: int) -> Any:
+            return even(x, n - 1) + w if n else x
+
+        return even
+
+    compiled = tt.compile(around())
+    assert all((compiled(np.ones(2), 3).data == around()(np.ones(2), 3).data).all() for _ in range(2))
+
+
+def test_a_profiler_that_is_at_work_is_left_alone() -> None:
+    import cProfile
+
+    profile, compiled = cProfile.Profile(), tt.compile(lambda x: np.tanh(x) * 2)
+    profile.enable()
+    out = compiled(np.ones(2))
+    profile.disable()
+    assert (out == np.tanh(np.ones(2)) * 2).all()
+    assert profile.getstats()

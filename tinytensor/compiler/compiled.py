@@ -16,7 +16,7 @@ import numpy as np
 from tinytensor import graph
 from tinytensor.compiler.code import Code, Handed, Rooted
 from tinytensor.compiler.entrance import entrance
-from tinytensor.compiler.names import Watch, name_states
+from tinytensor.compiler.names import Watch, name_states, optimizers
 from tinytensor.compiler.native import needed
 from tinytensor.compiler.optimizing import Unsettled
 from tinytensor.compiler.plan import Plan
@@ -105,6 +105,11 @@ class Compiled:
 
     def _traced_anew(self, key: _Key, args: Any, kwargs: Any) -> Replay | None:
         """A new plan for such arguments; None if state that a first call makes is not there yet."""
+        new = [each for each in optimizers(self.function) if each.elementwise and not each._gathers]
+        if new:  # the first step of an optimizer makes its state: known without a trace that would find out
+            for each in new:
+                each._gathers = True
+            return None
         try:
             first = _Run(self.function, args, kwargs, Watch)
             second = _Run(self.function, args, kwargs, nullcontext)

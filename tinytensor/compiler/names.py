@@ -13,9 +13,10 @@ from tinytensor.compiler.program import Array
 from tinytensor.compiler.stand_ins import TracedArray, TracedNumber
 from tinytensor.compiler.trace import Trace
 from tinytensor.nn.module import Module
+from tinytensor.optim.optimizer import Optimizer
 from tinytensor.primitive import TensorBase
 
-__all__ = ["Watch", "name_states"]
+__all__ = ["Watch", "name_states", "optimizers"]
 
 _LIBRARY = (__name__.split(".")[0], "numpy")
 
@@ -56,11 +57,15 @@ class Watch:
             value.number.name = name
 
 
-def _roots(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
+def _roots(function: Callable[..., Any], met: set[int] | None = None) -> Iterator[tuple[str, Any]]:
     """What a function can see: variables of the functions around it, globals that it mentions, the object it is a method of."""
+    met = set() if met is None else met
+    if id(function) in met:  # functions may call each other
+        return
+    met.add(id(function))
     inner = getattr(function, "__wrapped__", None)
     if inner is not None:
-        yield from _roots(inner)
+        yield from _roots(inner, met)
     if (owner := getattr(function, "__self__", None)) is not None:
         yield "self", owner
         function = getattr(function, "__func__", function)
@@ -75,9 +80,16 @@ def _roots(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
         except ValueError:
             continue
         yield name, value
-        if hasattr(value, "__code__") and value is not function:
-            yield from _roots(value)
+        if hasattr(value, "__code__"):
+            yield from _roots(value, met)
     yield from ((name, function.__globals__[name]) for name in code.co_names if name in function.__globals__)
+
+
+def optimizers(function: Callable[..., Any]) -> Iterator[Optimizer]:
+    """Those that a function can see, itself or as an attribute of the object that it is a method of."""
+    for name, value in _roots(function):
+        things = [value, *vars(value).values()] if name == "self" and hasattr(value, "__dict__") else [value]
+        yield from (thing for thing in things if isinstance(thing, Optimizer))
 
 
 def _tensors(name: str, value: Any, depth: int = 0) -> Iterator[tuple[str, TensorBase]]:

@@ -75,7 +75,7 @@ class Kernel(Run):
             return reduced(call) is not None
         if call.function in PRODUCTS:
             return factors(call) is not None
-        return elementwise(call) and form(call) is not None and call.out.nbytes <= LARGE
+        return elementwise(call) and not _shifted(call) and form(call) is not None and call.out.nbytes <= LARGE
 
     @classmethod
     def of(cls, call: Call) -> Run:
@@ -91,7 +91,7 @@ class Kernel(Run):
 def root(a: Array) -> Array:
     """The array that it is a view of."""
     while a.call is not None and a.call.kind == "view":
-        a = a.call.args[0]
+        a = next(iter(a.call.reads()))
     return a
 
 
@@ -117,6 +117,13 @@ def _known(a: Array) -> bool:
         and a.memory is whole.memory
         and (whole.memory.kind in ("state", "constant") or contiguous(whole))
     )
+
+
+def _shifted(call: Call) -> bool:
+    """Whether it reads what it writes, at another place: NumPy makes a copy first."""
+    out = call.out
+    looks = {(place(a), a.strides, a.shape) for a in arrays(call.args) if a.memory is out.memory}
+    return not looks <= {(place(out), out.strides, out.shape)}
 
 
 def form(call: Call) -> tuple[str, Any] | None:

@@ -194,8 +194,8 @@ class Plan:
         self.runs: list[Run] = []
         for kind in (Run, Kernel) if self.trace.native else (Run,):
             early, late = self.calls[: self.first_late], self.calls[self.first_late :]
-            early, runs = arranged(early, kept, late, kind)
-            late, more = arranged(late, kept, early, kind)
+            early, runs = arranged(early, kept, late, kind, self.runs)
+            late, more = arranged(late, kept, early, kind, self.runs)
             self.calls = early + late
             self.runs += runs + more
 

@@ -189,20 +189,24 @@ def role(a: Array, out: Array) -> tuple[str, int] | None:
 
 
 def arranged(
-    calls: list[Call], kept: Iterable[Array], others: list[Call], kind: type[Run] = Run
+    calls: list[Call], kept: Iterable[Array], others: list[Call], kind: type[Run], before: Iterable[Run]
 ) -> tuple[list[Call], list[Run]]:
-    """The calls, with those of each run together, and the runs; ``others`` come before or after all of them."""
-    starts = [kind.begins(call) for call in calls]
+    """The calls, with those of each run together, and the runs; ``others`` come before or after all of them. Calls of the
+    runs that were found ``before`` stay where they are.
+    """
+    fixed = {call for run in before for call in [*run.before, *run.calls, *run.views]}
+    starts = [call not in fixed and kind.begins(call) for call in calls]
     if sum(starts) < kind.least:
         return calls, []
     needs = _needs(calls)
+    free = [starts[i] or (call.kind == "view" and call not in fixed) for i, call in enumerate(calls)]
     done: set[int] = set()
     order: list[Call] = []
     runs: list[Run] = []
     for i, call in enumerate(calls):
         if i in done:
             continue
-        members, run = _grown(kind.of(call), calls, i, needs, done, starts) if starts[i] else ({i}, None)
+        members, run = _grown(kind.of(call), calls, i, needs, done, free) if starts[i] else ({i}, None)
         done |= members
         if run is None:
             order.append(call)
@@ -215,19 +219,19 @@ def arranged(
 
 
 def _grown(
-    run: Run, calls: list[Call], i: int, needs: list[set[int]], done: set[int], starts: list[bool]
+    run: Run, calls: list[Call], i: int, needs: list[set[int]], done: set[int], free: list[bool]
 ) -> tuple[set[int], Run | None]:
-    """The run that begins with a call: every later call that needs nothing that comes in between."""
+    """The run that begins with a call: every later one that is free and needs nothing that comes in between."""
     members = {i}
     if run.takes(calls[i]):
         for j in range(i + 1, len(calls)):
-            if j in done or not all(k in done or k in members for k in needs[j]):
+            if not free[j] or j in done or not all(k in done or k in members for k in needs[j]):
                 continue
             if calls[j].kind == "view":
                 late = any(k in members and calls[k] not in run.before for k in needs[j])
                 (run.views if late else run.before).append(calls[j])
                 members.add(j)
-            elif starts[j] and run.takes(calls[j]):
+            elif run.takes(calls[j]):
                 members.add(j)
     return (members, run) if len(run.calls) >= run.least else ({i}, None)
 

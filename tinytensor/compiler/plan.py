@@ -14,6 +14,7 @@ import numpy as np
 from tinytensor.compiler.folding import folded
 from tinytensor.compiler.lending import Lending
 from tinytensor.compiler.native import Kernel
+from tinytensor.compiler.order import ordered
 from tinytensor.compiler.outs import ALLOCATE, COPIES, takes_out
 from tinytensor.compiler.products import by_dot
 from tinytensor.compiler.program import Array, Call, Memory, added, arrays, mapped
@@ -47,7 +48,6 @@ class Plan:
         self.elided = self._elide()
         self.unneeded = self._drop()
         self.calls = prepared(trace, self.calls)
-        self._order()
         self._arrange()
         ours = [(node, g) for node, g in self.grads if id(node) not in trace.gradients]  # of others the old one is read
         self.lending = Lending(ours, self.calls, self.kept(), self.runs)
@@ -169,35 +169,16 @@ class Plan:
 
     # ---------------------------------------------------------------------------------------------------------- the order
 
-    def _order(self) -> None:
-        """Writes to what outlives the call, and all that depends on them, after everything that can raise."""
-        early: list[Call] = []
-        late: list[Call] = []
-        touched: set[Memory] = set()  # written, made or read by late calls
-        made: set[Memory] = set()  # or a view of it
-        for call in self.calls:
-            effect = any(m.kind != "result" for m in call.writes)
-            written = {*call.writes, *(a.memory for a in call.results() if call.kind != "view")}
-            reads = {a.memory for a in call.reads()}
-            if effect or reads & made or written & touched:
-                late.append(call)
-                touched |= reads | written
-                made.update(call.writes, (a.memory for a in call.results()))
-            else:
-                early.append(call)
-        self.calls = early + late
-        self.first_late = len(early)
-
     def _arrange(self) -> None:
-        """Elementwise calls over large arrays, brought together; what is late stays late."""
+        """Writes to what outlives the call come late; elementwise calls over large arrays are brought together."""
         kept = list(self.kept())
         self.runs: list[Run] = []
+        early, late = ordered(self.calls)
         for kind in (Run, Kernel) if self.trace.native else (Run,):
-            early, late = self.calls[: self.first_late], self.calls[self.first_late :]
             early, runs = arranged(early, kept, late, kind, self.runs)
             late, more = arranged(late, kept, early, kind, self.runs)
-            self.calls = early + late
             self.runs += runs + more
+        self.calls = early + late
 
     def _join(self) -> None:
         """Kernels that follow each other, as one: nothing in them raises, so that late calls need not wait."""

@@ -14,8 +14,9 @@ import numpy as np
 from tinytensor import graph
 from tinytensor.compiler.conditions import Conditions
 from tinytensor.compiler.optimizing import Live
-from tinytensor.compiler.recording import LEAKED, duplicate
+from tinytensor.compiler.recording import LEAKED
 from tinytensor.compiler.stand_ins import TracedArray, Untraceable
+from tinytensor.compiler.values import duplicate
 from tinytensor.creation import Generator
 from tinytensor.graph import Node, owner
 from tinytensor.nn.module import Module
@@ -55,7 +56,7 @@ class Holders(Conditions):
             if part.array.memory is not home:
                 inner.add(part.array.memory)
                 self._known[id(owner(part.value))] = (owner(part.value), home)
-                self._undo.pop(part.array.memory.number, None)
+        self._moved(inner, home)
         home.writes += sum(m.writes for m in inner)
         for a in self.arrays:
             if a.memory in inner:

@@ -13,9 +13,10 @@ from tinytensor import graph
 from tinytensor.compiler.program import Array, Call, Memory, Number, mapped
 from tinytensor.compiler.shaped import alike, shapes_depend
 from tinytensor.compiler.stand_ins import TracedArray, TracedNumber, Untraceable
+from tinytensor.compiler.values import Values, duplicate, value_of
 from tinytensor.graph import Node, owner
 
-__all__ = ["LEAKED", "Recording", "duplicate", "written"]
+__all__ = ["LEAKED", "Recording", "written"]
 
 _tracer = graph._tracer
 
@@ -41,12 +42,13 @@ _REDUCTIONS = {
 }  # fmt: skip
 
 
-class Recording:
+class Recording(Values):
     """What one run of a function did, call by call."""
 
     _number: Any  # of the next layer
 
     def __init__(self) -> None:
+        super().__init__()
         self.calls: list[Call] = []
         self.memories: list[Memory] = []
         self.arrays: list[Array] = []
@@ -73,10 +75,8 @@ class Recording:
         self.covered: dict[Array, Array] = {}  # tensors' arrays that lie in a larger one
         self.part, self.closed = "forward", False
         self._errors, self._state = graph._errors.get(), dict(np.geterr())
-        self._known: dict[int, tuple[Any, Memory]] = {}  # id of an owner of memory -> (how to reach it, memory)
         self._lifted: dict[int, TracedArray] = {}  # id of an array from outside -> its stand-in
         self._born: set[int] = set()
-        self._undo: dict[int, tuple[Any, Any]] = {}
         self.nodes: dict[int, tuple[Any, Any]] = {}
 
     # --------------------------------------------------------------------------------------------------- what is known
@@ -158,13 +158,11 @@ class Recording:
         if self.closed:
             raise Untraceable(LEAKED)
         call = self._call(kind, function, args, kwargs)
-        token = _tracer.set(None) if kind == "opaque" else None  # what it calls is not part of the program
-        try:
-            result = function(*mapped(args, _value), **mapped(kwargs, _value))
-        finally:
-            if token is not None:
-                _tracer.reset(token)
+        waits = self.later(function, args) if kind == "ufunc" and not kwargs else None
+        result = self.now(function, args, kwargs, hidden=kind == "opaque") if waits is None else waits
         out = mapped(result, lambda x: self._result(x, call))
+        if waits is not None:
+            self._waits(out.array.memory)
         call.out = mapped(out, self.symbol)
         self.calls.append(call)
         if kind == "opaque" or (call.kind == "call" and shapes_depend(call)):
@@ -198,7 +196,7 @@ class Recording:
         for t in into:
             self._writable(t)
         call = self._call("write", function, args, kwargs)
-        function(*mapped(args, _value), **mapped(kwargs, _value))
+        self.now(function, args, kwargs, into)
         written(call, into)
         self.calls.append(call)
 
@@ -209,11 +207,8 @@ class Recording:
                 "tt.compile: the function writes into an array that is neither an argument, nor a tensor's, nor made by "
                 "NumPy from one of these (np.zeros_like, np.empty_like); pass it as an argument, or hold it in a tensor"
             )
-        if memory.kind == "state" and memory.number not in self._undo:
-            whole = memory.whole
-            if not t.value.flags.writeable:
-                raise ValueError("assignment destination is read-only")
-            self._undo[memory.number] = (whole, whole.copy(order="K"))
+        if memory.kind == "state" and not t.value.flags.writeable:
+            raise ValueError("assignment destination is read-only")
 
     # ----------------------------------------------------------------------------------------------- NumPy's functions
 
@@ -231,7 +226,9 @@ class Recording:
             self._writable(t)
         out = tuple(targets) if len(targets) > 1 else targets[0]
         call = self._call(kind, function, inputs, {**kwargs, "out": out})
-        function(*mapped(inputs, _value), **mapped({**kwargs, "out": out}, _value))
+        alone = kind == "ufunc" and len(targets) == 1 and len(kwargs) == 1
+        if not alone or self.later(function, inputs, targets[0]) is None:
+            self.now(function, inputs, {**kwargs, "out": out}, targets)
         written(call, targets)
         self.calls.append(call)
         call.out = mapped(out, self.symbol)
@@ -240,7 +237,7 @@ class Recording:
     def function(self, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
         """``np.concatenate([x, y])`` and all functions that are not ufuncs."""
         if function in _LOOKS:
-            return function(*mapped(args, _value), **mapped(kwargs, _value))
+            return function(*mapped(args, value_of), **mapped(kwargs, value_of))
         if function in _WRITES:
             return self.write(function, args, kwargs, [args[0]])
         if function in (np.empty_like, np.zeros_like) and kwargs.get("order") == "C":
@@ -301,12 +298,7 @@ class Recording:
     def assured(self, test: Callable[..., Any], args: Any) -> bool:
         """A question about values: a replay that gets another answer does not go on."""
         call = self._call("check", test, args, {"answer": True})
-        token = _tracer.set(None)
-        try:
-            answer = bool(test(*mapped(args, _value)))
-        finally:
-            _tracer.reset(token)
-        call.kwargs["answer"] = answer
+        call.kwargs["answer"] = answer = bool(self.now(test, args, {}, hidden=True))
         self.calls.append(call)
         return answer
 
@@ -328,20 +320,6 @@ LEAKED = (
     "tt.compile: a tensor or an array that was made inside a compiled function is used after the call. Only what the function returns, "
     "and what it writes into tensors that were there before, outlives the call."
 )
-
-
-def duplicate(array: Any) -> Any:
-    """A copy with the same strides."""
-    low, high = np.lib.array_utils.byte_bounds(array)
-    start = array.__array_interface__["data"][0] - low
-    made: Any = np.ndarray(array.shape, array.dtype, np.empty(max(high - low, 1), np.uint8), start, array.strides)
-    made[...] = array
-    return made
-
-
-def _value(x: Any) -> Any:
-    """The values that a stand-in has in this run."""
-    return x.value if type(x) is TracedArray or type(x) is TracedNumber else x
 
 
 class _Apart:

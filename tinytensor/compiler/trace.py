@@ -43,8 +43,7 @@ class Trace(Walking):
         self._guards.clear()  # they hold the trace
         _tracer.reset(self._token)
         patch(-1)
-        for whole, old in self._undo.values():
-            whole[...] = old
+        self.take_back()
         for generator, _, state in self.generators.values():
             generator.bit_generator.state = state
         self._forget()

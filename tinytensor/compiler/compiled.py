@@ -114,7 +114,7 @@ class Compiled:
             first = _Run(self.function, args, kwargs, Watch)
             second = _Run(self.function, args, kwargs, nullcontext)
             check_same(first.trace, second.trace, (first.out, second.out))
-            watch(first.trace, self.function)
+            watch(first.trace, self.function, args)
         except Unsettled:
             return None
         first.trace.native = self.native

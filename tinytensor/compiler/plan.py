@@ -326,7 +326,9 @@ def _frozen(tree: Any, versions: dict[Memory, int]) -> Any:
         return tuple([(k, _frozen(x, versions)) for k, x in tree.items()])
     if type(tree) is slice:
         return ("slice", _frozen(tree.start, versions), _frozen(tree.stop, versions), _frozen(tree.step, versions))
-    return (type(tree), repr(tree)) if isinstance(tree, float) else (type(tree), tree)
+    if isinstance(tree, np.generic):
+        return (type(tree), tree.tobytes())
+    return (type(tree), repr(tree) if isinstance(tree, (float, complex)) else tree)  # 0.0 and -0.0 are two numbers
 
 
 def _follow(gone: Array, stays: Array, replaced: dict[Array, Array], everything: list[Array]) -> None:

@@ -13,7 +13,7 @@ from tinytensor import creation, graph
 from tinytensor.compiler.code import Code, Rooted
 from tinytensor.compiler.plan import Plan
 from tinytensor.compiler.program import Array, Number, leaves, mapped, numbers
-from tinytensor.compiler.surroundings import Attributes
+from tinytensor.compiler.surroundings import MISSING, Attributes, differs, plain
 from tinytensor.compiler.threads import Scratch
 from tinytensor.compiler.trace import layout, same
 from tinytensor.nn.module import assigned
@@ -172,11 +172,9 @@ class Replay:
         """Whether objects, dicts and lists hold what they held."""
         code, trace = self.code, self.plan.trace
         for thing, attribute, value in trace.guards.values():
-            differs = "is not" if value is None or type(value) in (bool, list, dict) else "!="
-            wanted = code.constant(value, attribute) if type(value) in (list, dict) else code.text(value)
-            yield f"if {code.constant(thing, type(thing).__name__.lower())}.{attribute} {differs} {wanted}: return OTHER"
+            yield self._changed(f"{code.constant(thing, type(thing).__name__.lower())}.{attribute}", attribute, value)
         for space, name, value in trace.items.values():
-            yield f"if {code.constant(space, 'names')}.get({name!r}) != {code.text(value)}: return OTHER"
+            yield self._changed(f"{code.constant(space, 'names')}.get({name!r}, MISSING)", name, value)
         if trace.attributes:
             self.fixed["attributes"], self.fixed["assigned"] = Attributes(trace), assigned
             yield "if attributes.seen != assigned[0] and attributes.changed(): return OTHER"
@@ -188,6 +186,14 @@ class Replay:
             held = code.fresh(f"held_{key}")
             self.fixed[held] = array
             yield f"if {code.constant(container, 'options')}[{key!r}] is not {held}: return OTHER"
+
+    def _changed(self, now: str, name: str, value: Any) -> str:
+        """The question whether a value is another one."""
+        held = self.code.fresh(f"held_{name}")
+        self.fixed[held], self.fixed["differs"], self.fixed["MISSING"] = value, differs, MISSING
+        if not plain(value) or value is None or type(value) is bool:
+            return f"if {now} is not {held}: return OTHER"
+        return f"if (seen := {now}) is not {held} and differs(seen, {held}): return OTHER"
 
     def _apart(self) -> Iterator[str]:
         """Whether arguments share memory with what is written into: the order of writes is right for others."""
@@ -244,14 +250,33 @@ class Replay:
         yield "    raise"
 
     def _calls(self) -> Iterator[str]:
-        quiet = False
-        for line, call in self.code.body:
+        quiet, keeping, body = False, False, self.code.body
+        asked = max((i for i, (_, call) in enumerate(body) if call is not None and call.kind == "check"), default=0)
+        for i, (line, call) in enumerate(body):
             if call is not None and call.quiet != quiet:
                 quiet = call.quiet
                 yield "token = errors_set(IGNORED)" if quiet else "errors_reset(token)"
-            yield line
+            for kept in self._kept(call) if i < asked else ():
+                if not keeping:
+                    self.fixed["undone"], keeping = _undone, True
+                    yield "undo = []"
+                yield f"undo.append({kept})"
+            yield line.replace("return OTHER", "return undone(undo)") if keeping else line
         if quiet:
             yield "errors_reset(token)"
+
+    def _kept(self, call: Any) -> Iterator[str]:
+        """What must be taken back of a call, if a later question has another answer than the plan's: (thing, as it was)."""
+        run = self.code.blocks.get(call)
+        for each in [call] if run is None else run.run.calls:
+            drawn = getattr(getattr(each, "function", None), "__self__", None)
+            if isinstance(drawn, np.random.Generator):
+                name = f"{self.code.generator(drawn)}.bit_generator"
+                yield f"({name}, {name}.state)"
+            for m in each.writes if each is not None else ():
+                if m.kind != "result":
+                    name = self.code.text(next(a for a in [*each.results(), *each.reads()] if a.memory is m))
+                    yield f"({name}, {name}.copy())"
 
     def _effects(self) -> Iterator[str]:
         """What is written beside arrays, after everything that can raise."""
@@ -266,6 +291,16 @@ class Replay:
             yield f"{code.constant(container, 'options')}[{key!r}] = {code.text(value)}"
         for function, args in plan.last:
             yield f"{code.constant(function, 'afterwards')}({', '.join(map(code.text, args))})"
+
+
+def _undone(undo: list[tuple[Any, Any]]) -> Any:
+    """Take back what was written and drawn, the latest first: the call is for another plan."""
+    for thing, before in reversed(undo):
+        if isinstance(thing, np.ndarray):
+            thing[...] = before
+        else:
+            thing.state = before
+    return OTHER
 
 
 def _look(call: Any, values: dict[Array, Any]) -> None:

@@ -51,9 +51,11 @@ def _equal(a: Any, b: Any, pairs: dict[Any, Any]) -> bool:
         return a.keys() == b.keys() and all(_equal(a[k], b[k], pairs) for k in a)
     if isinstance(a, slice):
         return _equal((a.start, a.stop, a.step), (b.start, b.stop, b.step), pairs)
-    if isinstance(a, float):
-        return a == b or (a != a and b != b)
-    if isinstance(a, (int, str, bytes, bool, np.generic, np.dtype)):
+    if isinstance(a, np.generic):
+        return bool(a.tobytes() == b.tobytes())
+    if isinstance(a, (float, complex)):
+        return repr(a) == repr(b)
+    if isinstance(a, (int, str, bytes, bool, np.dtype)):
         return bool(a == b)
     return True
 

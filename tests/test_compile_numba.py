@@ -161,6 +161,69 @@ def test_an_array_that_is_read_beside_where_it_is_written() -> None:
     agree(shifted, [[np.arange(1.0, 9.0)], [np.arange(8.0)]])
 
 
+I4 = np.arange(-1, 3, dtype=np.int32)
+SQUARE = np.arange(16.0).reshape(4, 4)
+
+
+@pytest.mark.parametrize(
+    ("f", "x"),
+    [(lambda x: (x + 1) < 2**40, I4), (lambda x: (x + 1) == 2**32, I4), (lambda x: (x + 1) < 2**70, I4.astype(int)),
+     (lambda x: 1 / np.sign(x * 1), np.array([-0.0, 0.0])), (lambda x: 1 / np.maximum(x * 1, 0.0), np.array([-0.0, 0.0])),
+     (lambda x: np.add.reduce(x * 2, axis=0) + 1, np.array(1.5))],
+)  # fmt: skip
+def test_numbers_at_the_border(f: Any, x: Any) -> None:
+    agree(f, [[x], [x]])
+
+
+def test_results_in_the_memory_of_what_they_are_made_of() -> None:
+    def product(a: Any, b: Any) -> Any:
+        x = a * 2
+        np.matmul(b, x, out=x)
+        return x + 1
+
+    def total(a: Any) -> Any:
+        x = a * 2
+        np.add.reduce(x, axis=0, out=x[0])
+        return x + 1
+
+    def integers(a: Any) -> Any:
+        y = a * 2
+        bits = y.view(np.int64) * 1
+        y *= 3
+        return bits, y
+
+    agree(product, [[SQUARE, np.eye(4)[::-1].copy()]] * 2)
+    agree(total, [[SQUARE]] * 2)
+    agree(integers, [[np.ones(2)]] * 2)
+
+
+def test_arrays_that_may_not_be_written() -> None:
+    locked = np.arange(3.0)
+    locked.flags.writeable = False
+    agree(lambda x: x * 2 + 1, [[locked], [np.arange(3.0)], [locked]])
+    agree(lambda x: x * 2 + 1, [[np.arange(3.0)], [locked]])
+    p = nn.Parameter(np.arange(3.0))
+    compiled = tt.compile(lambda: (p * 2 + 1).sum(), backend="numba")
+    for data in (np.arange(3.0), locked, np.ones(3)):
+        p.data = data
+        assert compiled().item() == (data * 2 + 1).sum()
+
+    def write(x: Any) -> Any:
+        x *= 2
+        x += 1
+
+    with pytest.raises(ValueError, match="read-only"):
+        tt.compile(write, backend="numba")(locked)
+
+
+@pytest.mark.parametrize("shape", [(65536, 1), (16384, 4, 1), (65536,)])
+def test_sums_of_many_numbers_are_no_worse_than_numpys(shape: tuple[int, ...]) -> None:
+    x = np.full(shape, 1000.3, np.float32)
+    axes = tuple(range(max(1, len(shape) - 1)))
+    found = tt.compile(lambda x: np.add.reduce(x * np.float32(1), axis=axes), backend="numba")(x)
+    assert np.abs(found / (65536 * float(x.flat[0])) - 1).max() < 2e-7
+
+
 def test_a_diagonal_by_einsum() -> None:
     agree(lambda x: np.einsum("ii->i", x * 2) * 3 + 1, [[np.arange(9.0).reshape(3, 3)]])
 
@@ -207,7 +270,7 @@ def test_training_steps(optimizer: Any) -> None:
     for a, b in zip(parameters + gradients, their_parameters + their_gradients, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
     assert "by Numba in" in compiled.explain()
-    assert compiled._latest().text.count("kernel(") == 1
+    assert compiled._latest().text.count("except TypeError: kernel(") == 1
     if optimizer is optim.SGD:  # the whole step is one function
         assert len(compiled._latest().plan.runs) == 1
 

@@ -23,7 +23,7 @@ from tinytensor.compiler.plan import Plan
 from tinytensor.compiler.program import mapped
 from tinytensor.compiler.pulling import Pulled, attach
 from tinytensor.compiler.replay import OTHER, STALE, Replay
-from tinytensor.compiler.stand_ins import TracedNumber, Untraceable
+from tinytensor.compiler.stand_ins import TracedArray, TracedNumber, Untraceable
 from tinytensor.compiler.surroundings import watch
 from tinytensor.compiler.trace import Trace, tracing
 from tinytensor.compiler.twice import check_same
@@ -38,6 +38,9 @@ __all__ = ["Compiled", "compile"]
 _Key = tuple[Any, ...]
 #: Bytes of a plan's memory from which the runs before it are worth cleaning up after.
 _LARGE = 1 << 24
+
+#: Kinds of calls that give numbers where NumPy does; of others a number is taken out of what they give.
+_NUMBERS = ("ufunc", "reduce", "draw")
 
 #: How a call like the last one is known, and its replay: none yet.
 _NOTHING: tuple[Callable[..., Any], Any] = (lambda args, mode: None, None)
@@ -100,6 +103,9 @@ class Compiled:
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else partial(self, instance)
+
+    def __reduce__(self) -> Any:
+        return Compiled, (self.function, self.most, self.native)  # a copy has plans of its own
 
     # -------------------------------------------------------------------------------------------------------------- plans
 
@@ -209,7 +215,8 @@ class _Run:
                 f"tt.compile: the function returns a {type(x).__name__}; return a tuple, list, dict or NamedTuple of arrays"
             )
         if not isinstance(x, TensorBase):
-            return self.trace.symbol(x)
+            number = type(x) is TracedArray and x.array.scalar and getattr(x.array.call, "kind", "") not in _NUMBERS
+            return self.trace.symbol(x[()] if number else x)
         if not self.trace.made(x):
             return x
         if x._node is not None and recording() and (x._node.op is None or x._node.saved is not None):
@@ -303,6 +310,8 @@ class _Given:
         if made is None or type(array) is float:
             made = self.seen[id(array)] = self.trace.argument(array, len(self.names) - 1)
             (made.number if type(made) is TracedNumber else made.array).name = name
+            if isinstance(x, np.generic):
+                made.array.scalar = True
         if not isinstance(x, TensorBase):
             return made
         t = object.__new__(type(x))

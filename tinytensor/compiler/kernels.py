@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.compiler.native import PRODUCTS, Kernel, factors, form, masked, needed, place, reduced, root
+from tinytensor.compiler.native import FORMS, PRODUCTS, Kernel, factors, form, masked, needed, place, reduced, root
 from tinytensor.compiler.program import Array, Call, Memory, Number, arrays
 from tinytensor.compiler.threads import Spare
 from tinytensor.graph import owner
@@ -119,7 +119,7 @@ class CompiledKernel:
             for key in [key for key in known if key[0] is call.out.memory]:
                 del known[key]
             known[_key(call.out, dtype)] = f"v{k}"
-            if kept and last[call.out] is call:
+            if kept and (others or last[call.out] is call):
                 yield f"{depth}{self._at(call.out, shape, axes, dtype)} = v{k}"
 
     def _value(self, call: Call, known: dict[Any, str], shape: Any, axes: Any, dtype: Any) -> str:
@@ -155,9 +155,9 @@ class CompiledKernel:
         )
         source = _sum_of(start, [(steps[k], f"i{k}") for k in range(len(x.shape))])
         target = _sum_of(first, [(s, f"i{k}") for s, k in zip(outs, kept, strict=True)])
-        combined = {np.add: "{0} + {1}", np.maximum: "({0} if {0} >= {1} or {0} != {0} else {1})",
-                    np.minimum: "({0} if {0} <= {1} or {0} != {0} else {1})"}[owner]  # fmt: skip
-        if kept and len(x.shape) - 1 in kept:  # row by row into the result
+        combined = FORMS[owner]
+        nearest = min((k for k, n in enumerate(x.shape) if n > 1), key=lambda k: steps[k], default=None)
+        if nearest in kept:  # row by row into the result, as NumPy does; otherwise with the digits of a Python float
             yield from _for([(k, x.shape[k]) for k in kept])
             yield f"{'    ' * len(kept)}{to}[{target}] = {_START[owner]}"
             order = sorted(axes) + kept
@@ -188,7 +188,8 @@ class CompiledKernel:
         """The lines of a replay: memory for what is handed out, the kernel, numbers that it made."""
         for a in self.fresh:
             yield f"{self.code.name(a)} = {self.code.name(a)}_spare()"
-        yield f"{self.name}({', '.join(self._argument(name, how) for name, how in self.given.items())})"
+        given = ", ".join(self._argument(name, how) for name, how in self.given.items())
+        yield f"try: {self.name}({given})\nexcept TypeError: {self.name}(*{self.name}_writable({given}))"
         for a in self.scalars:
             yield f"{self.code.name(a)} = {self.code.name(a)}_slot[()]"
 
@@ -235,6 +236,7 @@ class CompiledKernel:
                 found[f"{self.name}_{name}"] = np.lib.stride_tricks.as_strided(start, (count,), (what.itemsize,)).view(
                     what
                 )
+        found[f"{self.name}_writable"] = self._writable
         for a in self.fresh:
             found[f"{self.code.name(a)}_spare"] = Spare(a.shape, a.dtype)
         for a in self.scalars:
@@ -243,6 +245,17 @@ class CompiledKernel:
             self.function = self._function(space, found)
         found[self.name] = self.function
         return found
+
+    def _writable(self, *given: Any) -> list[Any]:
+        """Copies of what may not be written, for a function that is compiled for arrays that may."""
+        outs = {c.out.memory for c in self.run.calls}
+        for array, how in zip(given, self.given.values(), strict=True):
+            memory = how[2] if how[0] == "static" else how[2].memory if how[0] == "dynamic" else None
+            if memory in outs and not array.flags.writeable:
+                raise ValueError("output array is read-only")
+        if all(x.flags.writeable for x in given if isinstance(x, np.ndarray)):
+            raise TypeError(f"expected arrays of {', '.join(str(how[1]) for how in self.given.values())}, got {given}")
+        return [x.copy() if isinstance(x, np.ndarray) and not x.flags.writeable else x for x in given]
 
     def _function(self, space: dict[str, Any], found: dict[str, Any]) -> Any:
         numba = needed()
@@ -253,19 +266,17 @@ class CompiledKernel:
             "nan": np.nan,
         }
         exec(compile(self.definition(), "<kernel>", "exec"), space)  # our own text
-        types = [self._type(numba, name, how, found) for name, how in self.given.items()]
+        types = [self._type(numba, how) for how in self.given.values()]
         function = numba.njit([tuple(types)], error_model="numpy", fastmath=False, cache=False)(
             space[f"{self.name}_loops"]
         )
         self.seconds = perf_counter() - start
         return function
 
-    def _type(self, numba: Any, name: str, how: Any, found: dict[str, Any]) -> Any:
+    def _type(self, numba: Any, how: Any) -> Any:
         if how[0] == "number":
             return numba.typeof(how[1].value)
-        if how[0] == "dynamic":
-            return numba.types.Array(numba.from_dtype(how[1]), 1, "C")
-        return numba.typeof(found[f"{self.name}_{name}"])
+        return numba.types.Array(numba.from_dtype(how[1]), 1, "C")
 
 
 def _name(dtype: Any) -> str:

@@ -21,9 +21,9 @@ __all__ = ["FORMS", "PRODUCTS", "Kernel", "factors", "needed", "place", "reduced
 #: The expression of an elementwise function of {0}, {1}, {2}.
 FORMS: dict[Any, str] = {
     np.add: "{0} + {1}", np.subtract: "{0} - {1}", np.multiply: "{0} * {1}", np.divide: "{0} / {1}", np.negative: "-{0}",
-    np.positive: "{0}", np.sign: "np.sign({0})", np.square: "{0} * {0}", np.reciprocal: "1 / {0}", np.absolute: "abs({0})", np.sqrt: "np.sqrt({0})",
-    np.maximum: "({0} if {0} >= {1} or {0} != {0} else {1})", np.minimum: "({0} if {0} <= {1} or {0} != {0} else {1})",
-    np.fmax: "({0} if {0} >= {1} or {1} != {1} else {1})", np.fmin: "({0} if {0} <= {1} or {1} != {1} else {1})",
+    np.positive: "{0}", np.sign: "np.sign({0}) + 0.0", np.square: "{0} * {0}", np.reciprocal: "1 / {0}", np.absolute: "abs({0})", np.sqrt: "np.sqrt({0})",
+    np.maximum: "({0} if {0} > {1} or {0} != {0} else {1})", np.minimum: "({0} if {0} < {1} or {0} != {0} else {1})",
+    np.fmax: "({0} if {0} > {1} or {1} != {1} else {1})", np.fmin: "({0} if {0} < {1} or {1} != {1} else {1})",
     np.greater: "{0} > {1}", np.greater_equal: "{0} >= {1}", np.less: "{0} < {1}", np.less_equal: "{0} <= {1}",
     np.equal: "{0} == {1}", np.not_equal: "{0} != {1}", np.isnan: "{0} != {0}", np.where: "({1} if {0} else {2})",
     np.ndarray.astype: "{0}", np.ndarray.copy: "{0}", np.copy: "{0}",
@@ -144,6 +144,8 @@ def form(call: Call) -> tuple[str, Any] | None:
     except TypeError:
         return None
     loop = dtypes[0]
+    if loop.kind in "iu" and any(_too_large(x, loop) for x in given):
+        return None
     if any(d != loop for d in dtypes[:-1]) or loop.name not in _DTYPES or dtypes[-1] != out.dtype:
         return None
     if loop.kind == "b":
@@ -153,6 +155,13 @@ def form(call: Call) -> tuple[str, Any] | None:
     else:
         text = FORMS.get(f) if loop.kind == "f" or f not in (np.divide, np.reciprocal) else None
     return (text, loop) if text is not None else None
+
+
+def _too_large(x: Any, dtype: Any) -> bool:
+    """Whether a Python number may be none of an integer dtype's: NumPy compares it all the same."""
+    if type(x) is Number:
+        return True
+    return type(x) is int and not np.iinfo(dtype).min <= x <= np.iinfo(dtype).max
 
 
 def masked(call: Call) -> bool:
@@ -174,6 +183,8 @@ def reduced(call: Call) -> tuple[int, ...] | None:
     (x,) = call.args if len(call.args) == 1 else (None,)
     if type(x) is not Array or not set(call.kwargs) <= {"axis", "keepdims", "out"} or x.dtype != call.out.dtype:
         return None
+    if not x.shape or x.memory is call.out.memory:
+        return None
     if owner not in (np.add, np.maximum, np.minimum) or x.dtype.kind != "f" or not 0 < math.prod(x.shape) <= _SUMMED:
         return None
     axis = call.kwargs.get("axis", 0)
@@ -194,6 +205,7 @@ def factors(call: Call) -> tuple[Any, Any, Any] | None:
         or len(b.shape) != 2
         or len(a.shape) > 2
         or not contiguous(out)
+        or out.memory in (a.memory, b.memory)
     ):
         return None
     rows = a.shape[0] if len(a.shape) == 2 else 1

@@ -85,7 +85,7 @@ def _group(trace: Any, optimizer: Any, index: int, group: dict[str, Any]) -> Non
     if type(group.get("lr")) in (int, float):
         bool(live["lr"] >= -1e-9)  # a condition: a schedule that has gone wrong is refused, as it is without compiling
     trace.guard_members(group["params"])
-    names, split = optimizer.buffers(group), partial(parts, most=sys.maxsize) if optimizer.elementwise else whole
+    names, split = optimizer.buffers(live), partial(parts, most=sys.maxsize) if optimizer.elementwise else whole
     work: list[Iterable[Any]] = []
     counted: list[Any] = []
     together: dict[str, list[Any]] = {}
@@ -103,7 +103,8 @@ def _group(trace: Any, optimizer: Any, index: int, group: dict[str, Any]) -> Non
             if optimizer.counts:
                 counted.append((state, t))
         common = optimizer._together.get((index, p.dtype.char))
-        if common is not None and id(p) in common.number and _settled(trace, p, common):
+        same = common is not None and common.names == names  # momentum may have been switched on since
+        if same and id(p) in common.number and _settled(trace, p, common):
             together.setdefault(p.dtype.char, []).append((common.number[id(p)], p, g, t, state))
         else:
             work.append(split((p._data, g, t, *[state[name] for name in names])))

@@ -263,6 +263,7 @@ def _takes_place(copy: Call, source: Array) -> bool:
     return (
         type(out) is Array
         and source.memory.kind == "result"
+        and not source.scalar
         and (source.strides, source.offset, out.offset) == (out.strides, 0, 0)
         and source.call is not None
         and source.call.kind not in ("view", "draw")

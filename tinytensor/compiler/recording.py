@@ -275,7 +275,11 @@ class Recording(Values):
             return kwargs["out"]
         if name == "astype" and kwargs.get("copy") is False and np.dtype(args[0]) == x.dtype:
             return x
-        return self.record("call", function, (x, *args), kwargs)
+        out = self.record("call", function, (x, *args), kwargs)
+        if x.array.scalar and type(out) is TracedArray and not out.ndim:  # a number's methods mostly give numbers
+            given = getattr(x.value[()], name)(*mapped(args, value_of), **mapped(kwargs, value_of))
+            out.array.scalar = isinstance(given, np.generic)
+        return out
 
     def _reduction(self, name: str, x: TracedArray, axis: Any = None, dtype: Any = None, out: Any = None,
                    keepdims: Any = False, **options: Any) -> Any:  # fmt: skip

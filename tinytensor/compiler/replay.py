@@ -52,7 +52,9 @@ class Replay:
         lines.append(f"return {code.text(plan.out)}")
         loops = "".join(blocks.definition() for blocks in code.blocks.values())
         self.text = (
-            f"{loops}def run({', '.join(code.arguments)}):\n" + "\n".join("    " + line for line in lines) + "\n"
+            f"{loops}def run({', '.join(code.arguments)}):\n"
+            + "\n".join("    " + line.replace("\n", "\n    ") for line in lines)
+            + "\n"
         )
         self.namespace: dict[str, Any] = {}
         exec(compile(self.text, f"<compiled {name}>", "exec"), self.namespace)  # our own text, of numbers and names
@@ -218,6 +220,9 @@ class Replay:
         for n, how, answer in dict.fromkeys(self.plan.decisions):
             if how is bool:
                 yield f"if {'not ' * bool(answer)}{code.name(n)}: return OTHER"
+                continue
+            if how is same and plain(answer):
+                yield self._changed(code.name(n), code.name(n), answer)
                 continue
             asked = code.name(n) if how is same else f"{code.function(how)}({code.name(n)})"
             yield f"if {asked} != {code.text(answer)}: return OTHER"

@@ -54,7 +54,7 @@ def module(name: str, replay: Replay) -> str:
         "",
         "import numpy as np",
         "",
-        *_functions(replay),
+        *_functions(replay, views),
         "# What outlives a call: fill it by STATE[name][...] = array.",
         *(f"{label} = {_stored(replay, a)}" for label, a in states),
         f"STATE = {{{', '.join(f'{label!r}: {label}' for label, _ in states)}}}",
@@ -70,11 +70,11 @@ def module(name: str, replay: Replay) -> str:
     return "\n".join(lines + [f"    {line}" if line else "" for line in body]) + "\n"
 
 
-def _functions(replay: Replay) -> Iterator[str]:
+def _functions(replay: Replay, views: list[str]) -> Iterator[str]:
     """The functions by the names that they have in the text."""
     plain: list[str] = []
     embedded: list[str] = []
-    used = "\n".join([replay.text, *(line for line, _, _ in _shown(replay))])
+    used = "\n".join([replay.text, *views, *(line for line, _, _ in _shown(replay))])
     for label, f in replay.code.functions.items():
         if not re.search(rf"(?<![\w.]){label}\(", used):  # methods of arrays have no name of their own
             continue
@@ -143,24 +143,41 @@ def _constants(replay: Replay) -> Iterator[str]:
     for a, name in code.named.items():
         if type(a) is Array and a.call is None and a.memory.kind == "constant":
             value = replay.present(a)
-            if value.size and (value == value.flat[0]).all():
-                number = value.flat[0].item()
-                text = repr(number) if np.isfinite(number) else f"float({str(number)!r})"
-                shown = f"np.full({value.shape}, {text}, np.{value.dtype.name})"
-                if 0 in value.strides and value.size > 1:
-                    shown = f"np.broadcast_to(np.{value.dtype.name}({text}), {value.shape})"
-            else:
-                shown = f"np.frombuffer({value.tobytes()!r}, np.{value.dtype.name}).reshape({value.shape})"
+            shown = _array(value)
             yield f"{name} = {shown}"
     for name, value in code.constants.items():
         if isinstance(value, np.dtype):
             yield f"{name} = np.dtype({value.str!r})"
-        elif isinstance(value, (np.generic, float, complex)):
-            yield f"{name} = np.{type(value).__name__}({value.item() if isinstance(value, np.generic) else value!r})"
+        elif isinstance(value, np.generic):
+            yield f"{name} = np.{type(value).__name__}({_number(value.item())})"
+        elif isinstance(value, (float, complex)):
+            yield f"{name} = {_number(value)}"
         elif isinstance(value, type) and issubclass(value, np.generic):
             yield f"{name} = np.{value.__name__}"
         elif isinstance(value, np.random.Generator):
             yield f"{name} = np.random.default_rng()"
+
+
+def _array(value: Any) -> str:
+    """An array as text that gives it back, in the order in which it lies."""
+    dtype = f"np.{value.dtype.name}"
+    if value.size and value.tobytes() == value.flat[0].tobytes() * value.size:  # 0.0 is not -0.0
+        text = _number(value.flat[0].item())
+        if 0 in value.strides and value.size > 1:
+            return f"np.broadcast_to({dtype}({text}), {value.shape})"
+        columns = value.flags.f_contiguous and not value.flags.c_contiguous
+        return f"np.full({value.shape}, {text}, {dtype}{', order=' + repr('F') if columns else ''})"
+    order = sorted(range(value.ndim), key=lambda k: -value.strides[k])
+    lain = value.transpose(order)
+    shown = f"np.frombuffer({lain.tobytes()!r}, {dtype}).reshape({lain.shape})"
+    return shown if order == sorted(order) else f"{shown}.transpose({[order.index(k) for k in range(value.ndim)]})"
+
+
+def _number(x: Any) -> str:
+    """A Python number as text that gives it back, to the sign of a zero."""
+    if isinstance(x, complex):
+        return f"complex({_number(x.real)}, {_number(x.imag)})"
+    return repr(x) if not isinstance(x, float) or np.isfinite(x) else f"float({str(x)!r})"
 
 
 def _memory(replay: Replay) -> Iterator[str]:
@@ -236,7 +253,15 @@ def _layouts(replay: Replay) -> Iterator[str]:
 
 
 def _numbers(replay: Replay) -> Iterator[str]:
-    yield from replay.code.number_lines(replay.wanted(decisions=False))
+    code = replay.code
+    yield from code.number_lines(replay.wanted(decisions=True))
+    for n, how, answer in dict.fromkeys(replay.plan.decisions):  # another answer, another program
+        if how is bool:
+            yield f"assert {'' if answer else 'not '}{code.name(n)}"
+        elif how in (int, float):
+            yield f"assert {how.__name__}({code.name(n)}) == {code.text(answer)}"
+        else:
+            yield f"assert {code.name(n)} == {code.text(answer)}"
 
 
 def _body(replay: Replay) -> Iterator[str]:

@@ -59,7 +59,7 @@ def watch(trace: Trace, function: Callable[..., Any], args: Any = ()) -> None:
                 waiting += _Mentioned(trace, inner, first).reached
 
 
-def _functions(f: Any, given: Any) -> Iterator[tuple[FunctionType, tuple[Any, ...]]]:
+def _functions(f: Any, given: Any) -> Iterator[tuple[Any, tuple[Any, ...]]]:
     """The user's functions of which a callable is made, and the first arguments of each, as far as they are known."""
     for _ in range(_MOST):
         if isinstance(f, partial):
@@ -75,10 +75,10 @@ def _functions(f: Any, given: Any) -> Iterator[tuple[FunctionType, tuple[Any, ..
     if isinstance(f, FunctionType):
         if not _ours(f):
             yield f, tuple(given)
-    elif not isinstance(f, type) and callable(f) and not _ours(type(f)):
-        method = getattr(type(f), "forward" if isinstance(f, module.Module) else "__call__", None)
-        if isinstance(method, FunctionType):
-            yield method, (f, *given)
+    elif isinstance(f, module.Module):
+        yield from ((type(m).forward, (m, *(given if m is f else ()))) for m in f.modules() if not _ours(type(m)))
+    elif not isinstance(f, type) and callable(f) and not _ours(type(f)) and isinstance(type(f).__call__, FunctionType):
+        yield type(f).__call__, (f, *given)
 
 
 def _ours(thing: Any) -> bool:
@@ -177,9 +177,7 @@ class _Mentioned:
 
     def _inside(self, value: Any) -> None:
         """Functions go on the list; members of small dicts and lists must stay, if the function does not set them itself."""
-        if isinstance(value, module.Module):
-            self.reached += [(m, ()) for m in value.modules() if not _ours(type(m))]
-        elif isinstance(value, (FunctionType, MethodType, partial)) or hasattr(value, "__wrapped__"):
+        if isinstance(value, (module.Module, FunctionType, MethodType, partial)) or hasattr(value, "__wrapped__"):
             self.reached.append((value, ()))
         elif type(value) in (dict, list) and len(value) < _MOST:
             members = list(value.values() if type(value) is dict else value)

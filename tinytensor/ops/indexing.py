@@ -152,7 +152,7 @@ def setitem(x: Operand, index: Any, value: Operand) -> Tensor:
     >>> tt.setitem(tt.zeros(3), 1, 5.0)
     tensor([0., 5., 0.])
     """
-    out = asarray(x).copy()
+    out = np.copy(asarray(x))  # in its own order, as a write into x would leave it
     if out.dtype.kind in "biu" and (kind := asarray(value).dtype).kind in "fc":
         raise TypeError(f"setitem: an array of {out.dtype} cannot hold {kind}; use x.astype(float), or round the value")
     out[index] = value

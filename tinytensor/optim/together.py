@@ -48,6 +48,7 @@ class Together:
         memory, size = self.flat.data.cast("B"), self.flat.itemsize
         self.memory = [memory[a * size : b * size] for a, b, _ in places]
         self.seen: list[Any] = [lambda: None] * len(params)  # weakly: an array that is held does not move
+        self.homes: list[Any] = [lambda: None] * len(params)  # weakly: what it, and every view of it, is a view of
         self.apart: set[int] = set()  # parameters that a compiled step found elsewhere
 
     def settle(self, names: tuple[str, ...], small: list[Small]) -> Iterator[tuple[Any, ...]] | None:
@@ -64,7 +65,7 @@ class Together:
             if k < 0 or names != self.names:
                 return None
             if seen[k]() is not p._data:
-                if p._data.shape != self.shapes[k]:
+                if p._data.shape != self.shapes[k] or self.homes[k]() is not None:  # or its old place is somebody's
                     return None
                 self._move(k, p)
             for name, piece in zip(names, pieces[k], strict=True):
@@ -76,9 +77,10 @@ class Together:
 
     def _move(self, k: int, p: Any) -> None:
         """Let a parameter live here, with the values that it has."""
-        piece = np.frombuffer(self.memory[k], self.flat.dtype).reshape(self.shapes[k])
+        home = np.frombuffer(self.memory[k], self.flat.dtype)
+        piece = home.reshape(self.shapes[k])
         piece[...] = p._data
-        p._data, self.seen[k] = piece, weakref.ref(piece)
+        p._data, self.seen[k], self.homes[k] = piece, weakref.ref(piece), weakref.ref(home)
 
     def _work(self, small: list[Small], numbers: list[int]) -> Iterator[tuple[Any, ...]]:
         """What a formula works on, (data, g, t, *buffers): neighbours of the same t at once, when they are asked for."""

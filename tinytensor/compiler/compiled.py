@@ -356,9 +356,10 @@ def compile(function: Callable[..., Any] | None = None, *, max_plans: int = 64, 
 
     Tensors that it returns have their gradient (a first derivative; compile the function that takes a second one), except
     after a ``backward()`` inside. ``if`` on the values of an array raises; a Python value that changed since the
-    trace, ``module.training``, ``requires_grad``, a learning rate that decides, an attribute of a module, a number or string in
-    a variable around the function, finds another plan or is traced anew. What it computes from lists, or from NumPy's arrays
-    that are neither arguments nor a tensor's, is a constant. A scheduler that it steps is stepped at the end of the call. At
+    trace, ``module.training``, ``requires_grad``, a learning rate that decides, an attribute of an object, a number or string in
+    a variable around the function, or which object such a variable holds, finds another plan or is traced anew. What is inside
+    NumPy's arrays that are neither arguments nor a tensor's, in long lists, and in lists and dicts that the function writes, is
+    constant. A scheduler that it steps is stepped at the end of the call. At
     most ``max_plans`` plans are kept. Lists that the function appends to, and prints, happen only while it is traced. Raises
     TypeError for what cannot be traced. In the spirit of ``jax.jit`` and ``torch.compile``.
 

@@ -279,6 +279,28 @@ def test_a_value_that_is_looked_at_after_the_update() -> None:
     alike(make, [[]] * 5)
 
 
+def test_checkpoints_in_a_compiled_step() -> None:
+    def make() -> Any:
+        tt.manual_seed(3)
+        block = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Dropout(0.5))
+        again = tt.checkpoint(block)
+
+        def step(x: Any) -> Any:
+            block.zero_grad()
+            loss = (again(tt.tensor(x)) ** 2).sum()
+            loss.backward()
+            return loss
+
+        return step, lambda: [p.grad for p in block.parameters()]
+
+    tt.manual_seed(0)
+    eager, seen = make()
+    wanted = [(bits(eager(np.ones((2, 3), "f"))), bits(seen())) for _ in range(4)]
+    step, seen = make()
+    compiled = tt.compile(step)
+    assert [(bits(compiled(np.ones((2, 3), "f"))), bits(seen())) for _ in range(4)] == wanted
+
+
 # ---------------------------------------------------------------------------------------------------------------- source
 
 

@@ -142,6 +142,12 @@ def test_attributes_of_arguments_of_classes_and_of_modules() -> None:
     follows(lambda x: x * module.S, lambda: setattr(module, "S", 3.0), X)
 
 
+def test_one_method_of_two_objects() -> None:
+    one, two = Scaled(), Scaled()
+    follows(lambda x: one.by_method(x) + two.by_method(x), lambda: setattr(two, "scale", 5.0), X)
+    follows(lambda x: one.by_method(x) + two.by_method(x), lambda: setattr(one, "scale", 5.0), X)
+
+
 class Slotted:
     __slots__ = ("scale",)
 

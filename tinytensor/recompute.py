@@ -26,7 +26,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     but the arrays that its rules need are let go. The first rule that asks for one has f run again. Random numbers of
     the shared generator (:func:`tinytensor.rand`, dropout) and of ``np.random`` are the same in both runs. f must give
     the same result when it is called again: RuntimeError, if backward notices that it does not, or that an argument was
-    overwritten meanwhile. Follows ``torch.utils.checkpoint`` and JAX's ``checkpoint``.
+    overwritten meanwhile. In a compiled function it is f itself. Follows ``torch.utils.checkpoint`` and JAX's ``checkpoint``.
 
     >>> import numpy as np, tinytensor as tt
     >>> block = tt.checkpoint(lambda x: np.tanh(np.exp(-x)))
@@ -36,7 +36,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(f)
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
-        if not recording():
+        if not recording() or graph.tracing() is not None:
             return f(*args, **kwargs)
         segment = _Segment(f, args, kwargs)
         out = f(*args, **kwargs)

@@ -50,12 +50,13 @@ def watch(trace: Trace, function: Callable[..., Any], args: Any = ()) -> None:
     for container, _ in list(trace.members.values()):
         trace.guard_members(container)
     waiting: list[tuple[Any, Any]] = [(function, args)]
-    met: set[int] = set()
+    met: set[Any] = set()
     while waiting and len(met) < _MOST:
         f, given = waiting.pop()
         for inner, first in _functions(f, given):
-            if id(inner) not in met:
-                met.add(id(inner))
+            key = (id(inner), *map(id, first[:1]))  # a method of two objects is two
+            if key not in met:
+                met.add(key)
                 waiting += _Mentioned(trace, inner, first).reached
 
 

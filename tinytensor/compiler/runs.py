@@ -200,6 +200,8 @@ def arranged(
         return calls, []
     needs = _needs(calls)
     free = [starts[i] or (call.kind == "view" and call not in fixed) for i, call in enumerate(calls)]
+    outside = {a.memory for a in kept} | {a.memory for c in others for a in [*c.reads(), *c.results()]}
+    readers = _readers(calls)
     done: set[int] = set()
     order: list[Call] = []
     runs: list[Run] = []
@@ -207,13 +209,14 @@ def arranged(
         if i in done:
             continue
         members, run = _grown(kind.of(call), calls, i, needs, done, free) if starts[i] else ({i}, None)
+        if run is not None and kind is Run:
+            members, run = _shed(run, calls, members, i, readers, outside)
         done |= members
         if run is None:
             order.append(call)
         else:
             order += run.before + run.calls + run.views
             runs.append(run)
-    outside = {a.memory for a in kept} | {a.memory for c in others for a in [*c.reads(), *c.results()]}
     find_inside(order, runs, outside)
     return order, runs
 
@@ -234,6 +237,49 @@ def _grown(
             elif run.takes(calls[j]):
                 members.add(j)
     return (members, run) if len(run.calls) >= run.least else ({i}, None)
+
+
+def _shed(
+    run: Run, calls: list[Call], members: set[int], i: int, readers: dict[Memory, set[int]], outside: set[Memory]
+) -> tuple[set[int], Run | None]:
+    """A run without calls of another part that came early for nothing: their results would wait in memory for their readers,
+    while what they are made of is there then. Masks, which are small, may wait.
+    """
+    shed = {
+        j for j in members
+        if calls[j].kind != "view" and calls[j].part != calls[i].part and calls[j].out.dtype.kind != "b"
+        and not calls[j].writes and calls[j].out.memory not in outside
+    }  # fmt: skip
+    made = {calls[j].out.memory: j for j in members if calls[j].kind != "view"}
+    before: set[int] = set()
+    while shed != before:
+        before = set(shed)
+        for j in before:
+            there = all(
+                a.memory.kind != "result"
+                or made.get(a.memory) in shed
+                or any(calls[k].part == calls[j].part for k in readers[a.memory] - members)
+                for a in arrays(calls[j].args)
+            )
+            if not there or (readers.get(calls[j].out.memory, set()) & members) - shed:
+                shed.discard(j)
+    if not shed:
+        return members, run
+    again = type(run)(run.size)
+    again.before, again.views = run.before, run.views
+    for j in sorted(members - shed):
+        if calls[j].kind != "view":
+            again.takes(calls[j])
+    return (members - shed, again) if len(again.calls) >= run.least else ({i}, None)
+
+
+def _readers(calls: list[Call]) -> dict[Memory, set[int]]:
+    """For each memory, the calls that read it."""
+    found: dict[Memory, set[int]] = {}
+    for i, call in enumerate(calls):
+        for a in call.reads():
+            found.setdefault(a.memory, set()).add(i)
+    return found
 
 
 def joined(first: Run, second: Run) -> None:

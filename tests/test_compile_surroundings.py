@@ -12,6 +12,7 @@ import pytest
 
 import tinytensor as tt
 from tinytensor import nn, optim
+from tinytensor.nn import functional as F
 
 X = np.array([1.0, -2.0, 0.0, 3.0], np.float32)
 SPACE: dict[str, Any] = {}
@@ -192,6 +193,176 @@ def test_methods_that_are_compiled_in_the_class() -> None:
     assert bits(trained.step(X)) == bits(X * 2.0)
     trained.scale = 3.0
     assert bits(trained.step(X)) == bits(X * 3.0)
+
+
+class Layer:
+    def __init__(self, scale: float) -> None:
+        self.scale = scale
+
+    def __call__(self, x: Any) -> Any:
+        return x * self.scale
+
+
+def scaled_by(x: Any, layer: Any) -> Any:
+    return x * layer.scale
+
+
+def by_default(x: Any, layer: Any = (default := Layer(2.0))) -> Any:
+    return x * layer.scale
+
+
+def test_objects_under_another_name() -> None:
+    layer = Layer(2.0)
+
+    def alias(x: Any) -> Any:
+        other = layer
+        return x * other.scale
+
+    def change() -> None:
+        layer.scale += 1
+        default.scale += 1
+
+    for f in (
+        alias,
+        layer,
+        by_default,
+        lambda x: layer(x),
+        lambda x: scaled_by(x, layer),
+        lambda x: x * getattr(layer, "scale"),
+    ):  # noqa: B009
+        follows(f, change, X)
+    follows(partial(scaled_by, layer=layer), change, X)
+    follows(lambda x, layers: layers[0](x), change, X, [layer])
+
+
+def test_members_of_members() -> None:
+    layers = [Layer(2.0), Layer(3.0)]
+    options: dict[str, Any] = {"inner": {"scale": 2.0}, "sizes": [1, 2], "layer": layers[0]}
+    follows(lambda x: layers[1](layers[0](x)), lambda: setattr(layers[1], "scale", 5.0), X)
+    follows(lambda x: x * len(layers), lambda: layers.append(Layer(1.0)), X)
+    follows(lambda x: x * options["inner"]["scale"], lambda: options["inner"].update(scale=7.0), X)
+
+    class Open(dict[str, Any]):
+        __getattr__ = dict.__getitem__
+
+    loose = Open(scale=2.0)
+    follows(lambda x: x * loose["scale"], lambda: loose.update(scale=3.0), X)
+    follows(lambda x: x * loose.scale, lambda: loose.update(scale=4.0), X)
+
+
+class Base:
+    def __init__(self) -> None:
+        self.scale = 2.0
+
+    def of(self, x: Any) -> Any:
+        return x * self.scale
+
+
+class Derived(Base):
+    def of(self, x: Any) -> Any:
+        return super().of(x) + 1
+
+
+def test_methods_of_a_base() -> None:
+    derived = Derived()
+    follows(derived.of, lambda: setattr(derived, "scale", 3.0), X)
+
+
+def test_another_function_of_a_library() -> None:
+    act, layer = np.tanh, Layer(1.0)
+    vars(layer)["act"] = F.relu
+
+    def change() -> None:
+        nonlocal act
+        act, vars(layer)["act"] = np.exp, np.tanh
+
+    follows(lambda x: act(x), change, X)
+    act, vars(layer)["act"] = np.tanh, F.relu
+    follows(lambda x: layer.act(tt.tensor(x)), change, X)  # type: ignore[attr-defined]
+
+
+# ------------------------------------------------------------------------------------------------- what must not be asked
+
+
+def test_counters_and_histories_of_the_function_itself() -> None:
+    class Kept:
+        def __init__(self) -> None:
+            self.count, self.history, self.seen = 0, [0.0], {"a": 1}
+
+        def step(self, x: Any) -> Any:
+            self.count += 1
+            self.history.append(1.0)
+            self.seen.update(b=self.count)
+            return x * 2
+
+    kept = Kept()
+    compiled = tt.compile(kept.step)
+    for k in range(6):
+        compiled(X)
+        kept.history.append(float(k))
+        kept.count += 1
+        kept.seen["c"] = k
+    assert compiled._traced == 1
+
+
+def test_what_a_trainer_keeps_beside_its_step() -> None:
+    class Trained:
+        def __init__(self) -> None:
+            tt.manual_seed(0)
+            self.model = nn.Linear(4, 1)
+            self.optimizer = optim.Adam(self.model.parameters(), lr=0.1)
+            self.losses: list[float] = []
+            self.best, self.steps = 1e9, 0
+
+        def loss(self, x: Any) -> Any:
+            return (self.model(x) ** 2).mean()
+
+        def step(self, x: Any) -> Any:
+            loss = self.loss(x)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            return loss
+
+        def train(self) -> list[float]:
+            for _ in range(6):
+                self.losses.append(self.run(X).item())
+                self.best, self.steps = min(self.best, self.losses[-1]), self.steps + 1
+            return self.losses
+
+    eager, compiled = Trained(), Trained()
+    eager.run, compiled.run = eager.step, tt.compile(compiled.step)  # type: ignore[attr-defined]
+    assert compiled.train() == eager.train()
+    assert compiled.run._traced == 1  # type: ignore[attr-defined]
+
+
+def test_objects_that_raise_what_they_like() -> None:
+    class Odd:
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError(name)
+
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError
+
+        __hash__ = object.__hash__
+
+    class Partly:
+        __slots__ = ("a", "b")
+
+    odd, partly = Odd(), Partly()
+    partly.a = 2.0  # type: ignore[attr-defined]
+    odd.scale = 2.0
+    for f in (lambda x: x * odd.scale, lambda x: x * partly.a if not hasattr(partly, "b") else x):  # type: ignore[attr-defined]
+        compiled = tt.compile(f)
+        for _ in range(3):
+            assert bits(compiled(X)) == bits(X * 2.0)
+        assert compiled._traced == 1
+
+
+@pytest.mark.parametrize("f", [lambda x: x + tt.rng(1).random(4), lambda x: (tt.manual_seed(1), x + tt.rand(4))[1]])
+def test_a_generator_that_is_made_inside_is_refused(f: Any) -> None:
+    with pytest.raises(TypeError, match="makes a generator inside the function"):
+        tt.compile(f)(X)
 
 
 # ---------------------------------------------------------------------------------------------------- what a name stands for

@@ -308,6 +308,7 @@ def rng(seed: Any = None) -> Generator:
     >>> bool((tt.rng(1).random(3) == tt.rng(1).random(3)).all())
     True
     """
+    _not_traced("rng")
     return Generator(seed)
 
 
@@ -331,8 +332,17 @@ def manual_seed(seed: int) -> Generator:
     tensor([0.63696169, 0.26978671])
     """
     global _shared
+    _not_traced("manual_seed")
     _shared = Generator(seed)
     return _shared
+
+
+def _not_traced(what: str) -> None:
+    if (trace := graph.tracing()) is not None:
+        trace.refuse(
+            f"tt.{what} makes a generator inside the function, which later calls would go on with instead of making it anew; "
+            "make it before the call, and draw from it inside"
+        )
 
 
 def rand(*shape: int, dtype: DType = None, requires_grad: bool = False) -> Tensor:

@@ -24,7 +24,7 @@ from tinytensor.compiler.program import mapped
 from tinytensor.compiler.pulling import Pulled, attach
 from tinytensor.compiler.replay import OTHER, STALE, Replay
 from tinytensor.compiler.stand_ins import TracedArray, TracedNumber, Untraceable
-from tinytensor.compiler.surroundings import watch
+from tinytensor.compiler.surroundings import Surroundings
 from tinytensor.compiler.trace import Trace, tracing
 from tinytensor.compiler.twice import check_same
 from tinytensor.deferred import Deferred
@@ -116,11 +116,12 @@ class Compiled:
             for each in new:
                 each._gathers = True
             return None
+        before = Surroundings(self.function, args, kwargs)
         try:
             first = _Run(self.function, args, kwargs, Watch)
             second = _Run(self.function, args, kwargs, nullcontext)
             check_same(first.trace, second.trace, (first.out, second.out))
-            watch(first.trace, self.function, args)
+            Surroundings(self.function, args, kwargs).kept(first.trace, before)
         except Unsettled:
             return None
         first.trace.native = self.native

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -80,7 +80,7 @@ def _roots(function: Callable[..., Any], met: set[int] | None = None) -> Iterato
         except ValueError:
             continue
         yield name, value
-        if hasattr(value, "__code__"):
+        if isinstance(value, FunctionType):
             yield from _roots(value, met)
     yield from ((name, function.__globals__[name]) for name in code.co_names if name in function.__globals__)
 

@@ -306,6 +306,10 @@ class Recording(Values):
         self.calls.append(call)
         return answer
 
+    def refuse(self, why: str) -> None:
+        """What a traced function may not do."""
+        raise Untraceable(f"tt.compile: {why}")
+
     def opaque(self, function: Callable[..., Any], args: Any, kind: str = "opaque") -> Any:
         """A function of ours as one call: it asks for values. What it returns is memory of its own."""
         if function not in _apart:

@@ -33,18 +33,20 @@ def _sunk(early: list[Call], late: list[Call]) -> tuple[list[Call], list[Call]]:
     """
     wanted = {a for call in late for a in call.reads()}
     needed: set[Array] = set()  # by the calls that stay
+    memories: set[Memory] = set()
     changed: set[Memory] = set()
     stay: list[Call] = []
     sunk: list[Call] = []
     for call in reversed(early):
-        results, view = {*call.results()}, call.kind == "view"
-        seen = results & needed if view else {a.memory for a in results} & {a.memory for a in needed}
+        results, reads, view = {*call.results()}, call.reads(), call.kind == "view"
+        seen = results & needed if view else memories.intersection(a.memory for a in results)
         harmless = view or (call.kind == "ufunc" and call.quiet and not call.writes and elementwise(call))
-        if harmless and results & wanted and not seen and not changed & {a.memory for a in call.reads()}:
+        if harmless and results & wanted and not seen and changed.isdisjoint(a.memory for a in reads):
             sunk.append(call)
-            wanted.update(call.reads())
+            wanted.update(reads)
         else:
             stay.append(call)
-            needed.update(call.reads())
+            needed.update(reads)
+            memories.update(a.memory for a in reads)
             changed.update(call.writes)
     return stay[::-1], [*sunk[::-1], *late]

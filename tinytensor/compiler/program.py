@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -88,15 +88,17 @@ class Call:
         self.writes: tuple[Memory, ...] = ()
         self.label, self.part, self.quiet = "", "", False
 
-    def reads(self) -> Iterator[Array]:
+    def reads(self) -> list[Array]:
         """The arrays that it is called with, ``out=`` among them."""
-        yield from arrays(self.args)
-        for value in self.kwargs.values():
-            yield from arrays(value)
+        found: list[Array] = []
+        _gather(self.args, Array, found)
+        if self.kwargs:
+            _gather(self.kwargs.values(), Array, found)
+        return found
 
     def results(self) -> list[Array]:
         """The arrays that it returns."""
-        return list(arrays(self.out))
+        return [self.out] if type(self.out) is Array else list(arrays(self.out))
 
     def name(self) -> str:
         """The function's name, as a reader knows it."""
@@ -137,16 +139,21 @@ def mapped(tree: Any, change: Callable[[Any], Any]) -> Any:
 
 def leaves(tree: Any, kind: type) -> Iterator[Any]:
     """What is of a kind in a tree of arguments or results."""
-    if isinstance(tree, kind):
-        yield tree
-    elif isinstance(tree, (list, tuple)):
-        for x in tree:
-            yield from leaves(x, kind)
-    elif type(tree) is dict:
-        for x in tree.values():
-            yield from leaves(x, kind)
-    elif type(tree) is slice:
-        yield from leaves((tree.start, tree.stop, tree.step), kind)
+    found: list[Any] = []
+    _gather((tree,), kind, found)
+    return iter(found)
+
+
+def _gather(parts: Iterable[Any], kind: type, found: list[Any]) -> None:
+    for x in parts:
+        if isinstance(x, kind):
+            found.append(x)
+        elif isinstance(x, (list, tuple)):
+            _gather(x, kind, found)
+        elif type(x) is dict:
+            _gather(x.values(), kind, found)
+        elif type(x) is slice:
+            _gather((x.start, x.stop, x.step), kind, found)
 
 
 def arrays(tree: Any) -> Iterator[Array]:

@@ -225,17 +225,18 @@ def _grown(
     run: Run, calls: list[Call], i: int, needs: list[set[int]], done: set[int], free: list[bool]
 ) -> tuple[set[int], Run | None]:
     """The run that begins with a call: every later one that is free and needs nothing that comes in between."""
-    members = {i}
+    members, there = {i}, done | {i}
     if run.takes(calls[i]):
         for j in range(i + 1, len(calls)):
-            if not free[j] or j in done or not all(k in done or k in members for k in needs[j]):
+            if not free[j] or j in done or not needs[j] <= there:
                 continue
             if calls[j].kind == "view":
                 late = any(k in members and calls[k] not in run.before for k in needs[j])
                 (run.views if late else run.before).append(calls[j])
-                members.add(j)
-            elif run.takes(calls[j]):
-                members.add(j)
+            elif not run.takes(calls[j]):
+                continue
+            members.add(j)
+            there.add(j)
     return (members, run) if len(run.calls) >= run.least else ({i}, None)
 
 

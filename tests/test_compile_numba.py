@@ -216,6 +216,29 @@ def test_arrays_that_may_not_be_written() -> None:
         tt.compile(write, backend="numba")(locked)
 
 
+def test_constants_that_may_not_be_written_are_handed_over_as_they_are() -> None:
+    model = nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 1))
+    optimizer = optim.SGD(model.parameters(), lr=0.01)
+
+    def step(x: Any) -> Any:
+        loss = (model(x) ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    compiled, x = tt.compile(step, backend="numba"), np.ones((100, 2), np.float32)
+    for _ in range(3):
+        compiled(x)
+    space = compiled._latest().namespace
+    ways_out = [name for name in space if name.endswith("_writable")]
+    assert ways_out
+    space.update(dict.fromkeys(ways_out))  # copies, for arrays that are locked: not for those of the program
+    before = compiled._traced
+    compiled(x)
+    assert compiled._traced == before
+
+
 @pytest.mark.parametrize("shape", [(65536, 1), (16384, 4, 1), (65536,)])
 def test_sums_of_many_numbers_are_no_worse_than_numpys(shape: tuple[int, ...]) -> None:
     x = np.full(shape, 1000.3, np.float32)

@@ -266,17 +266,18 @@ class CompiledKernel:
             "nan": np.nan,
         }
         exec(compile(self.definition(), "<kernel>", "exec"), space)  # our own text
-        types = [self._type(numba, how) for how in self.given.values()]
+        types = [self._type(numba, how, found.get(f"{self.name}_{name}")) for name, how in self.given.items()]
         function = numba.njit([tuple(types)], error_model="numpy", fastmath=False, cache=False)(
             space[f"{self.name}_loops"]
         )
         self.seconds = perf_counter() - start
         return function
 
-    def _type(self, numba: Any, how: Any) -> Any:
+    def _type(self, numba: Any, how: Any, array: Any) -> Any:
         if how[0] == "number":
             return numba.typeof(how[1].value)
-        return numba.types.Array(numba.from_dtype(how[1]), 1, "C")
+        fixed = how[0] == "static" and how[2].kind == "constant" and not array.flags.writeable
+        return numba.types.Array(numba.from_dtype(how[1]), 1, "C", readonly=fixed)
 
 
 def _name(dtype: Any) -> str:

@@ -99,9 +99,11 @@ class Surroundings:
 
     def inside(self, value: Any) -> None:
         """Functions go on the list, and objects of the user's, whose attributes may be mentioned under another name."""
+        if _known(value):
+            return
         if isinstance(value, (module.Module, FunctionType, MethodType, partial)) or _has(value, "__wrapped__"):
             self.waiting.append((value, ()))
-        elif isinstance(value, (dict, list, tuple)) or not (_known(value) or _ours(type(value))):
+        elif isinstance(value, (dict, list, tuple)) or not _ours(type(value)):
             self.objects.setdefault(id(value), value)
             if callable(value) and not isinstance(value, type):
                 self.waiting.append((value, ()))

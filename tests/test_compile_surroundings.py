@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import types
+import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -357,6 +359,20 @@ def test_objects_that_raise_what_they_like() -> None:
         for _ in range(3):
             assert bits(compiled(X)) == bits(X * 2.0)
         assert compiled._traced == 1
+
+
+def test_arrays_in_arguments_are_not_held() -> None:
+    def f(first: Any, more: Any, *, other: Any, named: Any) -> Any:
+        return first + more[0] + other + named["a"][0]
+
+    compiled = tt.compile(f)
+    given = [X.copy() for _ in range(4)]
+    for _ in range(3):
+        compiled(given[0], [given[1]], other=given[2], named={"a": (given[3],)})
+    held = [weakref.ref(x) for x in given]
+    del given
+    gc.collect()
+    assert [x() is None for x in held] == [True] * 4
 
 
 @pytest.mark.parametrize("f", [lambda x: x + tt.rng(1).random(4), lambda x: (tt.manual_seed(1), x + tt.rand(4))[1]])

@@ -61,8 +61,7 @@ class Surroundings:
         self.names: set[str] = set()  # of attributes, that any of the functions mentions
         self.objects: dict[int, Any] = {}
         self.looked: dict[int, set[str]] = {}
-        self.inside(list(args))
-        self.inside(kwargs)
+        self._argument((args, kwargs))
         while self.waiting and len(self.met) < _MOST:
             f, given = self.waiting.pop()
             if isinstance(f, partial):
@@ -92,6 +91,17 @@ class Surroundings:
             if before.members.get(key, (None, None))[1] == ids:
                 trace.guard_members(container)
 
+    def _argument(self, tree: Any) -> None:
+        """What an argument reaches. Its own lists and dicts are part of the signature: a plan that asked for them would hold
+        what is in them.
+        """
+        if isinstance(tree, (dict, list, tuple)):
+            self.looked[id(tree)] = set()
+            for x in dict.values(tree) if isinstance(tree, dict) else tree:
+                self._argument(x)
+        else:
+            self.inside(tree)
+
     def item(self, space: Any, name: str, value: Any, owner: Any = None) -> None:
         """The entry of a namespace, which is the owner's (a class makes its anew each time)."""
         if not isinstance(value, ModuleType):
@@ -105,7 +115,7 @@ class Surroundings:
             self.waiting.append((value, ()))
         elif isinstance(value, (dict, list, tuple)) or not _ours(type(value)):
             self.objects.setdefault(id(value), value)
-            if callable(value) and not isinstance(value, type):
+            if callable(value):
                 self.waiting.append((value, ()))
         if isinstance(value, module.Module):
             for m in value.modules():
@@ -130,7 +140,7 @@ class Surroundings:
         if len(members) < _MOST:
             for x in members:
                 self.inside(x)
-            if not isinstance(thing, tuple) and type(thing) in (dict, list):
+            if type(thing) in (dict, list):
                 self.members[id(thing)] = (thing, [*map(id, members)])
             elif isinstance(thing, dict):
                 for key, x in dict.items(thing):
